@@ -1,0 +1,343 @@
+// The only file that knows Node-API. An operation returns its value, or an
+// object { syscall, errno } where a system call failed; classifying that is the
+// business of the TypeScript side.
+#include <napi.h>
+
+#include <memory>
+#include <mutex>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "lock.h"
+#include "process.h"
+#include "record.h"
+#include "waiters.h"
+
+namespace kernel_lock {
+namespace {
+
+// Results that are neither a handle nor a failure; native.ts has the same list.
+constexpr int kHeld = -1;
+constexpr int kUnsafe = -2;
+constexpr int kPending = -3;
+constexpr int kDeadlock = -4;
+
+struct Held {
+  Handle handle;
+  Mode mode;
+  std::string path;
+};
+
+// The state of one JavaScript environment; only its own thread touches it, but
+// for the list of settled tickets.
+class Environment final : public Owner {
+ public:
+  explicit Environment(Napi::Env env) : env_(env) {}
+  ~Environment() override = default;
+
+  void Start(const Napi::Object& exports);
+  void ready(const std::shared_ptr<Ticket>& ticket) override;
+
+ private:
+  Napi::Value SetRecordHead(const Napi::CallbackInfo& info);
+  Napi::Value OnSettled(const Napi::CallbackInfo& info);
+  Napi::Value TryAcquire(const Napi::CallbackInfo& info);
+  Napi::Value Enqueue(const Napi::CallbackInfo& info);
+  Napi::Value Collect(const Napi::CallbackInfo& info);
+  Napi::Value Withdraw(const Napi::CallbackInfo& info);
+  Napi::Value Release(const Napi::CallbackInfo& info);
+  Napi::Value IsCurrent(const Napi::CallbackInfo& info);
+  Napi::Value PinProcess(const Napi::CallbackInfo& info);
+  Napi::Value SignalProcess(const Napi::CallbackInfo& info);
+  Napi::Value UnpinProcess(const Napi::CallbackInfo& info);
+  Napi::Value ReplaceProcess(const Napi::CallbackInfo& info);
+
+  template <Napi::Value (Environment::*method)(const Napi::CallbackInfo&)>
+  void Export(Napi::Object exports, const char* name);
+
+  static void Close(void* raw);
+  static void CallSettled(napi_env env, napi_value callback, void* context, void* data);
+  void AnnounceSettled();
+  void Forget(uint32_t id);
+  bool HoldsConflicting(const std::string& path, Mode mode) const;
+  uint32_t Keep(Handle handle, Mode mode, std::string path);
+  Napi::Value ToValue(const Outcome& outcome, Mode mode, std::string path);
+  Napi::Value ToValue(const Failure& failure);
+
+  struct Pending {
+    std::shared_ptr<Ticket> ticket;
+    std::string path;
+  };
+
+  Napi::Env env_;
+  std::shared_ptr<const std::string> record_head_ = std::make_shared<const std::string>();
+  std::unordered_map<uint32_t, Held> held_;
+  std::unordered_map<uint32_t, Pending> pending_;
+  size_t asynchronous_ = 0;  // of the pending ones; they keep the process alive
+  uint32_t next_id_ = 1;
+  napi_threadsafe_function settled_ = nullptr;
+  Napi::FunctionReference on_settled_;
+  std::mutex settled_mutex_;
+  std::vector<std::shared_ptr<Ticket>> settled_tickets_;
+};
+
+Mode ToMode(const Napi::Value& shared) {
+  return shared.As<Napi::Boolean>().Value() ? Mode::shared : Mode::exclusive;
+}
+
+std::string ToText(const Napi::Value& text) { return text.As<Napi::String>().Utf8Value(); }
+
+uint32_t ToId(const Napi::Value& id) { return id.As<Napi::Number>().Uint32Value(); }
+
+Napi::Value Environment::ToValue(const Failure& failure) {
+  if (failure.syscall == nullptr) return env_.Undefined();
+  Napi::Object object = Napi::Object::New(env_);
+  object.Set("syscall", failure.syscall);
+  object.Set("errno", failure.code);
+  return object;
+}
+
+Napi::Value Environment::ToValue(const Outcome& outcome, Mode mode, std::string path) {
+  switch (outcome.status) {
+    case Status::acquired:
+      return Napi::Number::New(env_, Keep(outcome.handle, mode, std::move(path)));
+    case Status::held:
+      return Napi::Number::New(env_, kHeld);
+    case Status::unsafe:
+      return Napi::Number::New(env_, kUnsafe);
+    case Status::interrupted:
+    case Status::failed:
+      break;
+  }
+  return ToValue(outcome.failure);
+}
+
+uint32_t Environment::Keep(Handle handle, Mode mode, std::string path) {
+  const uint32_t id = next_id_++;
+  held_.emplace(id, Held{handle, mode, std::move(path)});
+  return id;
+}
+
+bool Environment::HoldsConflicting(const std::string& path, Mode mode) const {
+  for (const auto& entry : held_) {
+    const Held& held = entry.second;
+    if (held.path == path && (mode == Mode::exclusive || held.mode == Mode::exclusive)) return true;
+  }
+  return false;
+}
+
+// setRecordHead(head): the constant part of the owner record
+Napi::Value Environment::SetRecordHead(const Napi::CallbackInfo& info) {
+  record_head_ = std::make_shared<const std::string>(ToText(info[0]));
+  return env_.Undefined();
+}
+
+// tryAcquire(path, shared, recordTail, orderly): lock id, kHeld, kUnsafe or a
+// failure. Orderly: do not overtake those of this process who wait.
+Napi::Value Environment::TryAcquire(const Napi::CallbackInfo& info) {
+  std::string path = ToText(info[0]);
+  const Mode mode = ToMode(info[1]);
+  if (info[3].As<Napi::Boolean>().Value() && has_waiters(path))
+    return Napi::Number::New(env_, kHeld);
+  const Outcome outcome = try_acquire(path, mode);
+  if (outcome.status == Status::acquired) {
+    char record[kRecordBytes];
+    if (compose_record(record, *record_head_, ToText(info[2]))) {
+      write_record(outcome.handle, record, sizeof(record));
+    }
+  }
+  return ToValue(outcome, mode, std::move(path));
+}
+
+// onSettled(callback): callback(ticket, result) for each asynchronous ticket
+Napi::Value Environment::OnSettled(const Napi::CallbackInfo& info) {
+  on_settled_ = Napi::Persistent(info[0].As<Napi::Function>());
+  return env_.Undefined();
+}
+
+// enqueue(path, shared, recordTail, synchronous, endless): ticket, kDeadlock or
+// a failure
+Napi::Value Environment::Enqueue(const Napi::CallbackInfo& info) {
+  std::string path = ToText(info[0]);
+  auto ticket = std::make_shared<Ticket>();
+  ticket->owner = this;
+  ticket->mode = ToMode(info[1]);
+  ticket->record_head = record_head_;
+  ticket->record_tail = ToText(info[2]);
+  ticket->synchronous = info[3].As<Napi::Boolean>().Value();
+  if (ticket->synchronous && info[4].As<Napi::Boolean>().Value() &&
+      (HoldsConflicting(path, ticket->mode) || waits_behind_own(path, ticket->mode, this))) {
+    return Napi::Number::New(env_, kDeadlock);
+  }
+  ticket->id = next_id_++;
+  // A settled ticket may be announced before `enqueue` returns.
+  if (!ticket->synchronous && asynchronous_++ == 0) napi_ref_threadsafe_function(env_, settled_);
+  const uint32_t id = ticket->id;
+  pending_.emplace(id, Pending{ticket, path});
+  const Failure failure = enqueue(path, ticket);
+  if (failure.syscall != nullptr) {
+    Forget(id);
+    return ToValue(failure);
+  }
+  return Napi::Number::New(env_, id);
+}
+
+void Environment::Forget(uint32_t id) {
+  const auto found = pending_.find(id);
+  if (!found->second.ticket->synchronous && --asynchronous_ == 0) {
+    napi_unref_threadsafe_function(env_, settled_);
+  }
+  pending_.erase(found);
+}
+
+// collect(ticket, milliseconds): kPending, or what tryAcquire returns
+Napi::Value Environment::Collect(const Napi::CallbackInfo& info) {
+  const uint32_t id = ToId(info[0]);
+  const Pending pending = pending_.at(id);
+  Outcome outcome;
+  if (!collect(pending.ticket, info[1].As<Napi::Number>().Int64Value()) ||
+      !take(pending.ticket, outcome)) {
+    return Napi::Number::New(env_, kPending);
+  }
+  Forget(id);
+  return ToValue(outcome, pending.ticket->mode, pending.path);
+}
+
+// withdraw(ticket): it will not be announced any more, and holds nothing
+Napi::Value Environment::Withdraw(const Napi::CallbackInfo& info) {
+  const uint32_t id = ToId(info[0]);
+  const auto found = pending_.find(id);
+  if (found == pending_.end()) return env_.Undefined();
+  withdraw(found->second.ticket);
+  Forget(id);
+  return env_.Undefined();
+}
+
+void Environment::ready(const std::shared_ptr<Ticket>& ticket) {
+  {
+    const std::lock_guard<std::mutex> guard(settled_mutex_);
+    settled_tickets_.push_back(ticket);
+  }
+  napi_call_threadsafe_function(settled_, nullptr, napi_tsfn_nonblocking);
+}
+
+void Environment::CallSettled(napi_env env, napi_value, void* context, void*) {
+  if (env == nullptr) return;  // the environment is going; Close has withdrawn everything
+  static_cast<Environment*>(context)->AnnounceSettled();
+}
+
+void Environment::AnnounceSettled() {
+  std::vector<std::shared_ptr<Ticket>> tickets;
+  {
+    const std::lock_guard<std::mutex> guard(settled_mutex_);
+    tickets.swap(settled_tickets_);
+  }
+  for (const std::shared_ptr<Ticket>& ticket : tickets) {
+    const Napi::HandleScope scope(env_);
+    const auto found = pending_.find(ticket->id);
+    Outcome outcome;
+    if (found == pending_.end() || !take(ticket, outcome)) continue;
+    std::string path = std::move(found->second.path);
+    Forget(ticket->id);
+    on_settled_.Call(
+        {Napi::Number::New(env_, ticket->id), ToValue(outcome, ticket->mode, std::move(path))});
+  }
+}
+
+// release(lock)
+Napi::Value Environment::Release(const Napi::CallbackInfo& info) {
+  const auto found = held_.find(ToId(info[0]));
+  if (found == held_.end()) return env_.Undefined();
+  release(found->second.handle);
+  held_.erase(found);
+  return env_.Undefined();
+}
+
+// isCurrent(lock): whether its path still leads to the locked file
+Napi::Value Environment::IsCurrent(const Napi::CallbackInfo& info) {
+  const auto found = held_.find(ToId(info[0]));
+  return Napi::Boolean::New(
+      env_, found != held_.end() && is_current(found->second.handle, found->second.path));
+}
+
+// pinProcess(pid): process or a failure
+Napi::Value Environment::PinProcess(const Napi::CallbackInfo& info) {
+  const Pinned pinned = pin_process(info[0].As<Napi::Number>().Int32Value());
+  if (pinned.handle == kNoHandle) return ToValue(pinned.failure);
+  return Napi::Number::New(env_, static_cast<double>(pinned.handle));
+}
+
+// signalProcess(process, signal): undefined or a failure
+Napi::Value Environment::SignalProcess(const Napi::CallbackInfo& info) {
+  return ToValue(signal_process(static_cast<Handle>(info[0].As<Napi::Number>().Int64Value()),
+                                info[1].As<Napi::Number>().Int32Value()));
+}
+
+// unpinProcess(process)
+Napi::Value Environment::UnpinProcess(const Napi::CallbackInfo& info) {
+  unpin_process(static_cast<Handle>(info[0].As<Napi::Number>().Int64Value()));
+  return env_.Undefined();
+}
+
+// replaceProcess(arguments, lock): a failure, or it does not return
+Napi::Value Environment::ReplaceProcess(const Napi::CallbackInfo& info) {
+  const auto list = info[0].As<Napi::Array>();
+  std::vector<std::string> arguments;
+  for (uint32_t i = 0; i < list.Length(); ++i) arguments.push_back(ToText(list.Get(i)));
+  return ToValue(replace_process(arguments, held_.at(ToId(info[1])).handle));
+}
+
+template <Napi::Value (Environment::*method)(const Napi::CallbackInfo&)>
+void Environment::Export(Napi::Object exports, const char* name) {
+  exports.Set(name, Napi::Function::New(
+                        env_,
+                        [](const Napi::CallbackInfo& info) {
+                          return (static_cast<Environment*>(info.Data())->*method)(info);
+                        },
+                        name, this));
+}
+
+// The environment ends (also where a worker is terminated): what it holds is
+// released, what it waits for is withdrawn.
+void Environment::Close(void* raw) {
+  auto* self = static_cast<Environment*>(raw);
+  for (const auto& entry : self->pending_) withdraw(entry.second.ticket);
+  for (const auto& entry : self->held_) release(entry.second.handle);
+  self->pending_.clear();
+  self->held_.clear();
+}
+
+void Environment::Start(const Napi::Object& exports) {
+  env_.SetInstanceData<Environment>(this);  // freed with the environment, after Close
+  // Hooks run last in, first out: Close comes before the end of the
+  // thread-safe function, so that no waiting thread calls a dead one.
+  napi_create_threadsafe_function(env_, nullptr, nullptr, Napi::String::New(env_, "kernel-lock"), 0,
+                                  1, nullptr, nullptr, this, CallSettled, &settled_);
+  napi_unref_threadsafe_function(env_, settled_);
+  napi_add_env_cleanup_hook(env_, Close, this);
+  remember_stdio();
+  Export<&Environment::SetRecordHead>(exports, "setRecordHead");
+  Export<&Environment::OnSettled>(exports, "onSettled");
+  Export<&Environment::TryAcquire>(exports, "tryAcquire");
+  Export<&Environment::Enqueue>(exports, "enqueue");
+  Export<&Environment::Collect>(exports, "collect");
+  Export<&Environment::Withdraw>(exports, "withdraw");
+  Export<&Environment::Release>(exports, "release");
+  Export<&Environment::IsCurrent>(exports, "isCurrent");
+  Export<&Environment::PinProcess>(exports, "pinProcess");
+  Export<&Environment::SignalProcess>(exports, "signalProcess");
+  Export<&Environment::UnpinProcess>(exports, "unpinProcess");
+  Export<&Environment::ReplaceProcess>(exports, "replaceProcess");
+}
+
+Napi::Object Init(Napi::Env env, Napi::Object exports) {
+  (new Environment(env))->Start(exports);
+  return exports;
+}
+
+}  // namespace
+
+NODE_API_MODULE(kernel_lock, Init)
+
+}  // namespace kernel_lock

@@ -1,0 +1,75 @@
+// What the operating system does for a lock: one non-blocking attempt, one
+// interruptible wait, the record, the release. Nothing here knows JavaScript.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+
+namespace kernel_lock {
+
+// A file descriptor on POSIX.
+using Handle = intptr_t;
+constexpr Handle kNoHandle = -1;
+
+enum class Mode { exclusive, shared };
+
+// A failed system call: its name and the error number it left.
+struct Failure {
+  const char* syscall = nullptr;
+  int code = 0;
+};
+
+enum class Status {
+  acquired,
+  held,         // by somebody else: a value, not an error
+  interrupted,  // the wait was called off
+  unsafe,       // something other than a regular file with one link stands at the path
+  failed,
+};
+
+struct Outcome {
+  Status status = Status::failed;
+  Handle handle = kNoHandle;
+  Failure failure;
+};
+
+// One attempt that never blocks. When it returns `acquired`, the locked file
+// was the one at `path` at a moment after the lock was taken.
+Outcome try_acquire(const std::string& path, Mode mode);
+
+// A missing record breaks nothing (a full disk, a read-only descriptor), so
+// this reports no error.
+void write_record(Handle handle, const char* record, size_t size);
+
+// Frees the lock even where another process has a copy of the descriptor.
+void release(Handle handle);
+
+// Whether the file at `path` is still the one that is locked.
+bool is_current(Handle handle, const std::string& path);
+
+// A blocking acquisition in a thread of its own. `interrupt` may come from any
+// other thread and at any moment, before the wait has begun as well; the caller
+// sees to it that the waiting thread has not ended (one mutex for both).
+class BlockingWait {
+ public:
+  BlockingWait();
+  ~BlockingWait();
+  BlockingWait(const BlockingWait&) = delete;
+  BlockingWait& operator=(const BlockingWait&) = delete;
+
+  // Starts `body(argument)` in a detached thread that no signal of the program
+  // reaches. Returns the failure, if any.
+  static Failure start_thread(void (*body)(void*), void* argument);
+
+  Outcome acquire(const std::string& path, Mode mode);  // in that thread
+  void interrupt();                                     // from another one
+  void rearm();                                         // forgets an interrupt
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace kernel_lock

@@ -1,0 +1,139 @@
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "lock_file_posix.h"
+
+namespace kernel_lock {
+namespace {
+
+constexpr int kOpenFlags = O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK | O_NOCTTY;
+
+// The sticky bit keeps systemd-tmpfiles, which deletes old files in /tmp even
+// while they are locked (before v254), away from a regular file.
+constexpr mode_t kFileMode = S_ISVTX | S_IRUSR | S_IWUSR | S_IRGRP | S_IROTH;
+constexpr mode_t kPermissionBits = 07777;
+
+Outcome failed(const char* syscall) { return {Status::failed, kNoHandle, {syscall, errno}}; }
+
+int open_retrying(const char* path, int flags, mode_t mode = 0) {
+  int fd;
+  do {
+    fd = ::open(path, flags, mode);
+  } while (fd < 0 && errno == EINTR);
+  return fd;
+}
+
+// Where the sticky bit is refused (macOS allows it to root alone), the
+// permissions still have to be independent of the umask.
+void set_mode(int fd) {
+  if (::fchmod(fd, kFileMode) != 0) ::fchmod(fd, kFileMode & ~S_ISVTX);
+}
+
+// A creator under a strict umask makes the file readable for others an instant
+// after it appears. A file without the sticky bit may be in that instant.
+bool may_be_in_creation(const std::string& path) {
+  struct stat status;
+  return ::lstat(path.c_str(), &status) == 0 && S_ISREG(status.st_mode) &&
+         (status.st_mode & S_ISVTX) == 0;
+}
+
+}  // namespace
+
+Outcome open_lock_file(const std::string& path, OpenFile& file) {
+  constexpr int kCreationGraceMs = 20;
+  int grace = kCreationGraceMs;
+  bool created = false;
+  for (;;) {
+    // No O_CREAT on an existing file: with fs.protected_regular that fails for
+    // another user's file in a sticky directory, for root too.
+    file.fd = open_retrying(path.c_str(), O_RDWR | kOpenFlags);
+    if (file.fd >= 0) break;
+    if (errno == EACCES || errno == EPERM || errno == EROFS) {
+      const int reason = errno;
+      file.fd = open_retrying(path.c_str(), O_RDONLY | kOpenFlags);
+      if (file.fd >= 0) break;
+      if (reason == EACCES && grace-- > 0 && may_be_in_creation(path)) {
+        const struct timespec millisecond = {0, 1000000};
+        ::nanosleep(&millisecond, nullptr);
+        continue;
+      }
+      errno = reason;
+    }
+    if (errno != ENOENT) return failed("open");
+    file.fd = open_retrying(path.c_str(), O_RDWR | O_CREAT | O_EXCL | kOpenFlags, kFileMode);
+    if (file.fd >= 0) {
+      created = true;
+      break;
+    }
+    if (errno != EEXIST) return failed("open");
+  }
+
+  struct stat status;
+  if (::fstat(file.fd, &status) != 0) {
+    const Outcome outcome = failed("fstat");
+    ::close(file.fd);
+    return outcome;
+  }
+  // A second link would make the record appear in somebody else's file.
+  if (!S_ISREG(status.st_mode) || status.st_nlink > 1) {
+    ::close(file.fd);
+    return {Status::unsafe, kNoHandle, {}};
+  }
+  if (created ? (status.st_mode & kPermissionBits) != kFileMode
+              : (status.st_mode & S_ISVTX) == 0 && status.st_uid == ::geteuid()) {
+    set_mode(file.fd);
+  }
+  file.device = status.st_dev;
+  file.inode = status.st_ino;
+  return {Status::acquired, file.fd, {}};
+}
+
+bool still_at_path(const OpenFile& file, const std::string& path) {
+  struct stat status;
+  return ::lstat(path.c_str(), &status) == 0 && status.st_dev == file.device &&
+         status.st_ino == file.inode;
+}
+
+Outcome try_acquire(const std::string& path, Mode mode) {
+  const int operation = (mode == Mode::shared ? LOCK_SH : LOCK_EX) | LOCK_NB;
+  for (int round = 0; round < kMaxReplacements; ++round) {
+    OpenFile file;
+    const Outcome opened = open_lock_file(path, file);
+    if (opened.status != Status::acquired) return opened;
+    if (::flock(file.fd, operation) != 0) {
+      const Outcome outcome =
+          errno == EWOULDBLOCK ? Outcome{Status::held, kNoHandle, {}} : failed("flock");
+      ::close(file.fd);
+      return outcome;
+    }
+    if (still_at_path(file, path)) return opened;
+    ::close(file.fd);
+  }
+  return {Status::unsafe, kNoHandle, {}};
+}
+
+void write_record(Handle handle, const char* record, size_t size) {
+  ssize_t written;
+  do {
+    written = ::pwrite(static_cast<int>(handle), record, size, 0);
+  } while (written < 0 && errno == EINTR);
+}
+
+void release(Handle handle) {
+  // close() alone frees nothing while a child between fork and exec still has
+  // a copy of the descriptor.
+  ::flock(static_cast<int>(handle), LOCK_UN);
+  ::close(static_cast<int>(handle));
+}
+
+bool is_current(Handle handle, const std::string& path) {
+  struct stat status;
+  if (::fstat(static_cast<int>(handle), &status) != 0) return false;
+  return still_at_path({static_cast<int>(handle), status.st_dev, status.st_ino}, path);
+}
+
+}  // namespace kernel_lock

@@ -1,0 +1,64 @@
+// The waiters of this process. Those for one path stand in one line, first in
+// first out, and have one thread between them that waits in the kernel.
+#pragma once
+
+#include <condition_variable>
+#include <cstdint>
+#include <list>
+#include <memory>
+#include <string>
+
+#include "lock.h"
+
+namespace kernel_lock {
+
+struct Line;
+struct Ticket;
+
+// Who asked: one JavaScript environment (the main thread or a worker).
+class Owner {
+ public:
+  virtual ~Owner() = default;
+  // Called from the waiting thread, with the waiters' mutex held: has to be
+  // quick and must not call back into this file.
+  virtual void ready(const std::shared_ptr<Ticket>& ticket) = 0;
+};
+
+struct Ticket {
+  Owner* owner = nullptr;
+  uint32_t id = 0;
+  Mode mode = Mode::exclusive;
+  bool synchronous = false;  // collected by `collect`, else announced by `Owner::ready`
+  std::shared_ptr<const std::string> record_head;
+  std::string record_tail;
+
+  // Guarded by the waiters' mutex.
+  enum class State { waiting, granting, settled, withdrawn } state = State::waiting;
+  Outcome outcome;
+  Line* line = nullptr;
+  std::list<std::shared_ptr<Ticket>>::iterator place;
+  std::condition_variable settled;
+};
+
+// Joins the end of the path's line. A failure means that no thread could be
+// started; the ticket is then in no line.
+Failure enqueue(const std::string& path, const std::shared_ptr<Ticket>& ticket);
+
+// Whether somebody of this process waits for the path.
+bool has_waiters(const std::string& path);
+
+// Whether a waiter of `owner` stands in the path's line already whose grant a
+// ticket of this mode would have to wait for.
+bool waits_behind_own(const std::string& path, Mode mode, const Owner* owner);
+
+// Leaves the line. A grant that came meanwhile is released at once.
+void withdraw(const std::shared_ptr<Ticket>& ticket);
+
+// Blocks the calling thread until the ticket is settled, or for
+// `milliseconds` (negative: without end). Returns whether it is settled.
+bool collect(const std::shared_ptr<Ticket>& ticket, int64_t milliseconds);
+
+// Takes the outcome of a settled ticket; false where it was withdrawn.
+bool take(const std::shared_ptr<Ticket>& ticket, Outcome& outcome);
+
+}  // namespace kernel_lock

@@ -1,0 +1,275 @@
+import { mkdirSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { LockDeadlockError, LockHeldError, LockLostError, LockTimeoutError } from './errors.js';
+import { inspect } from './inspect.js';
+import { watchFile } from './lost.js';
+import { DEADLOCK, type Failure, HELD, native, UNSAFE } from './native.js';
+import {
+  checkInput,
+  LOCATION_OPTIONS,
+  LOCK_OPTIONS,
+  LOCK_SYNC_OPTIONS,
+  type OptionName,
+  TRY_LOCK_OPTIONS,
+} from './options.js';
+import { type Program, recordHead, recordTail } from './owner.js';
+import { lockFile } from './path.js';
+import { errorOf, isMissingDirectory, type LockRequest, systemError } from './request.js';
+import type { LocationOptions, LockOptions, LockSyncOptions, TryLockOptions } from './types.js';
+import { TIMED_OUT, waitAsync, waitSync } from './wait.js';
+
+/**
+ * A lock that this process holds. It holds until `release()` or the end of the process (or of
+ * the worker thread that acquired it), whether anybody keeps the object or not: garbage
+ * collection releases nothing. It does not keep the process alive, and child processes do not
+ * inherit it.
+ */
+export class Lock {
+  /** The name it was acquired by. */
+  readonly name: string;
+  /** The absolute path of its file. */
+  readonly path: string;
+  /** Whether it is a reader's lock, which others may hold as readers too. */
+  readonly shared: boolean;
+
+  #id: number | undefined;
+  #lost: AbortController | undefined;
+  #stopWatching: (() => void) | undefined;
+
+  /** @internal Locks come from `lock`, `lockSync`, `tryLock` and `withLock`. */
+  constructor(request: LockRequest, id: number) {
+    this.name = request.name;
+    this.path = request.path;
+    this.shared = request.shared;
+    this.#id = id;
+  }
+
+  /** `true` until `release()`, or until `signal` told that the lock was lost. */
+  get held(): boolean {
+    return this.#id !== undefined && this.#lost?.signal.aborted !== true;
+  }
+
+  /**
+   * Aborts with a `LockLostError` when the lock's file was deleted, renamed or replaced while it
+   * was held, because another process can then acquire the name too. Watching starts when this
+   * is first read; a lock whose signal nobody reads pays nothing. Releasing ends it.
+   */
+  get signal(): AbortSignal {
+    if (this.#lost === undefined) {
+      this.#lost = new AbortController();
+      this.#stopWatching = watchFile(this.path, () => this.#verify());
+      this.#verify();
+    }
+    return this.#lost.signal;
+  }
+
+  /** Releases the lock now; a second call does nothing. Never throws. */
+  release(): void {
+    if (this.#id === undefined) return;
+    this.#stopWatching?.();
+    native().release(this.#id);
+    this.#id = undefined;
+  }
+
+  [Symbol.dispose](): void {
+    this.release();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.release();
+  }
+
+  #verify(): void {
+    if (this.#id === undefined || native().isCurrent(this.#id)) return;
+    this.#stopWatching?.();
+    this.#lost?.abort(
+      new LockLostError(
+        `The lock '${this.name}' was lost: ${this.path} was deleted or replaced while it was held`,
+        { lockName: this.name, path: this.path },
+      ),
+    );
+  }
+
+  /** @internal Becomes `program`, which inherits the lock; returns the error where that failed. */
+  static become(lock: Lock, args: readonly string[]): NodeJS.ErrnoException {
+    if (lock.#id === undefined) throw new Error('not held');
+    return systemError(native().replaceProcess(args, lock.#id));
+  }
+}
+
+/**
+ * Acquires the lock: at once, or it fails with `LOCK_HELD`; with `wait`, when those who asked
+ * before have had it. A pending wait keeps the process alive.
+ *
+ * @throws (rejects) LockError `LOCK_HELD`; `LOCK_TIMEOUT`; the signal's reason; and, with nothing
+ *   touched, `LOCK_INVALID_NAME`, `LOCK_INVALID_OPTION`; `LOCK_UNSAFE_PATH`, `LOCK_PERMISSION`,
+ *   `LOCK_UNSUPPORTED`, `LOCK_SYSTEM`, `LOCK_NATIVE`.
+ */
+export async function lock(name: string, options: LockOptions = {}): Promise<Lock> {
+  const { wait = false, signal } = options ?? {};
+  const request = requestOf(name, options, LOCK_OPTIONS);
+  signal?.throwIfAborted();
+  const lock = acquireNow(request, wait);
+  if (lock !== undefined) return lock;
+  if (wait === false) return retryOrRefuse(request);
+  const result = await waitAsync(request, wait, signal);
+  if (result === TIMED_OUT) throw timedOut(request, wait);
+  return granted(request, result);
+}
+
+/**
+ * The same, synchronously: with `wait`, it blocks the thread.
+ *
+ * @throws LockError as `lock` rejects, and `LOCK_DEADLOCK` for a wait without end for what this
+ *   very thread holds or waits for.
+ */
+export function lockSync(name: string, options: LockSyncOptions = {}): Lock {
+  const request = requestOf(name, options, LOCK_SYNC_OPTIONS);
+  const { wait = false } = options;
+  const lock = acquireNow(request, wait);
+  if (lock !== undefined) return lock;
+  if (wait === false) return retryOrRefuse(request);
+  const result = waitSync(request, wait);
+  if (result === TIMED_OUT) throw timedOut(request, wait);
+  if (result === DEADLOCK) {
+    throw new LockDeadlockError(
+      `Waiting for '${name}' would never end: this very thread holds it or waits for it already`,
+      { lockName: name, path: request.path },
+    );
+  }
+  return granted(request, result);
+}
+
+/**
+ * Acquires the lock if nobody holds it; `null` if somebody does. Never waits.
+ *
+ * @throws LockError as `lock` rejects, except `LOCK_HELD`.
+ */
+export function tryLock(name: string, options: TryLockOptions = {}): Lock | null {
+  return acquireNow(requestOf(name, options, TRY_LOCK_OPTIONS), false) ?? null;
+}
+
+/**
+ * Acquires the lock, runs `fn` with it, and releases it however `fn` ends.
+ *
+ * @throws (rejects) as `lock` does, and with whatever `fn` throws.
+ */
+export async function withLock<T>(name: string, fn: (lock: Lock) => T | Promise<T>): Promise<T>;
+export async function withLock<T>(
+  name: string,
+  options: LockOptions,
+  fn: (lock: Lock) => T | Promise<T>,
+): Promise<T>;
+export async function withLock<T>(
+  name: string,
+  optionsOrFn: LockOptions | ((lock: Lock) => T | Promise<T>),
+  fn?: (lock: Lock) => T | Promise<T>,
+): Promise<T> {
+  const [options, run] = typeof optionsOrFn === 'function' ? [{}, optionsOrFn] : [optionsOrFn, fn];
+  if (typeof run !== 'function') throw new TypeError('withLock wants a function to run');
+  const held = await lock(name, options);
+  try {
+    return await run(held);
+  } finally {
+    held.release();
+  }
+}
+
+/**
+ * The absolute path of the lock's file; nothing is created. It depends on the name and the
+ * options alone, never on the working directory or the environment.
+ *
+ * @throws LockError `LOCK_INVALID_NAME`, `LOCK_INVALID_OPTION`.
+ */
+export function lockPath(name: string, options: LocationOptions = {}): string {
+  checkInput(name, options, LOCATION_OPTIONS);
+  return lockFile(name, options);
+}
+
+/**
+ * @internal What this process's records will say it is: `program`, which it is about to become.
+ */
+export function announceProgram(program: Program): void {
+  recordedDirectory = workingDirectory();
+  native().setRecordHead(recordHead(recordedDirectory, program));
+}
+
+// How often a refusal is checked once more whose holder has gone, before it is told without one.
+const RETRIES = 8;
+
+function requestOf(name: string, options: LockOptions, known: readonly OptionName[]): LockRequest {
+  checkInput(name, options, known);
+  return {
+    name,
+    path: lockFile(name, options),
+    shared: options.shared ?? false,
+    recordTail: recordTail(options.metadata),
+    ownDirectory: options.scope === 'user',
+  };
+}
+
+function acquireNow(request: LockRequest, wait: boolean | number): Lock | undefined {
+  updateRecordHead();
+  const orderly = wait !== false;
+  const { path, shared, recordTail } = request;
+  let result = native().tryAcquire(path, shared, recordTail, orderly);
+  if (request.ownDirectory && typeof result === 'object' && isMissingDirectory(result)) {
+    mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+    result = native().tryAcquire(path, shared, recordTail, orderly);
+  }
+  return result === HELD ? undefined : granted(request, result);
+}
+
+function granted(request: LockRequest, result: number | Failure): Lock {
+  if (typeof result === 'object' || result === UNSAFE) throw errorOf(result, request);
+  return new Lock(request, result);
+}
+
+// A refusal names the holder. Where the kernel knows none any more, the lock has been freed
+// since, and a refusal would be a false one.
+function retryOrRefuse(request: LockRequest): Lock {
+  const directory = dirname(request.path);
+  let status = inspect(request.name, { directory });
+  for (let retry = 0; !status.held && retry < RETRIES; retry++) {
+    const lock = acquireNow(request, false);
+    if (lock !== undefined) return lock;
+    status = inspect(request.name, { directory });
+  }
+  const holder = status.holders[0];
+  throw new LockHeldError(`'${request.name}' is held by ${nameHolder(holder?.pid)}`, {
+    lockName: request.name,
+    path: request.path,
+    holder,
+  });
+}
+
+function timedOut(request: LockRequest, wait: true | number): LockTimeoutError {
+  const [holder] = inspect(request.name, { directory: dirname(request.path) }).holders;
+  return new LockTimeoutError(
+    `'${request.name}' was still held by ${nameHolder(holder?.pid)} after ${wait} ms`,
+    { lockName: request.name, path: request.path, holder },
+  );
+}
+
+function nameHolder(pid: number | undefined): string {
+  if (pid === undefined) return 'a process that could not be identified';
+  return pid === process.pid ? `this process (PID ${pid})` : `PID ${pid}`;
+}
+
+let recordedDirectory: string | undefined;
+
+// The rest of the record's constant part never changes.
+function updateRecordHead(): void {
+  const directory = workingDirectory();
+  if (directory === recordedDirectory) return;
+  recordedDirectory = directory;
+  native().setRecordHead(recordHead(directory));
+}
+
+function workingDirectory(): string {
+  try {
+    return process.cwd();
+  } catch {
+    return ''; // deleted
+  }
+}

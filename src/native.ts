@@ -1,0 +1,67 @@
+import { createRequire } from 'node:module';
+import { dirname } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { LockNativeError } from './errors.js';
+
+/** A failed system call, as the native part reports it. */
+export interface Failure {
+  syscall: string;
+  errno: number;
+}
+
+/** Results that are neither a number to go on with nor a failure; addon.cc has the same list. */
+export const HELD = -1;
+export const UNSAFE = -2;
+export const PENDING = -3;
+export const DEADLOCK = -4;
+
+/** The native part, as addon.cc exports it. Locks, tickets and processes are numbers from 0. */
+export interface Native {
+  setRecordHead(head: string): void;
+  onSettled(callback: (ticket: number, result: number | Failure) => void): void;
+  tryAcquire(path: string, shared: boolean, recordTail: string, orderly: boolean): number | Failure;
+  enqueue(
+    path: string,
+    shared: boolean,
+    recordTail: string,
+    synchronous: boolean,
+    endless: boolean,
+  ): number | Failure;
+  collect(ticket: number, milliseconds: number): number | Failure;
+  withdraw(ticket: number): void;
+  release(lock: number): void;
+  isCurrent(lock: number): boolean;
+  pinProcess(pid: number): number | Failure;
+  signalProcess(process: number, signal: number): Failure | undefined;
+  unpinProcess(process: number): void;
+  replaceProcess(args: readonly string[], lock: number): Failure;
+}
+
+let loaded: Native | undefined;
+
+/** The native part, loaded on first use. Throws `LOCK_NATIVE` where that can't be done. */
+export function native(): Native {
+  loaded ??= load();
+  return loaded;
+}
+
+function load(): Native {
+  const root = dirname(dirname(fileURLToPath(import.meta.url)));
+  const require = createRequire(import.meta.url);
+  try {
+    return require('node-gyp-build')(root) as Native;
+  } catch (cause) {
+    throw new LockNativeError(advice(cause), { cause });
+  }
+}
+
+function advice(cause: unknown): string {
+  const error = cause as NodeJS.ErrnoException;
+  if (error.code === 'ERR_DLOPEN_DISABLED') {
+    return "Node's permission model forbids native addons here; start node with --allow-addons as well";
+  }
+  return (
+    `kernel-lock has no native part for ${process.platform}-${process.arch} that loads here (${error.message.split('\n')[0]}). ` +
+    'Build it with `npm rebuild kernel-lock`, which needs Python, make and a C++ compiler'
+  );
+}

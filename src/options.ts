@@ -1,0 +1,121 @@
+import { LockTypeError } from './errors.js';
+import { checkName, isDirectoryOption } from './path.js';
+
+/** The longest that a timer takes, in milliseconds: 24.8 days. */
+const MAX_MILLISECONDS = 2_147_483_647;
+/** What the record has room for beside everything else in it. */
+export const MAX_METADATA_BYTES = 1024;
+
+interface Rule {
+  accepts: (value: unknown) => boolean;
+  wants: string;
+}
+
+const isBoolean = (value: unknown) => typeof value === 'boolean';
+const isMilliseconds = (value: unknown) =>
+  typeof value === 'number' && value >= 0 && value <= MAX_MILLISECONDS;
+const isFunction = (value: unknown) => typeof value === 'function';
+const MILLISECONDS = `a number of milliseconds from 0 to ${MAX_MILLISECONDS}`;
+
+const RULES = {
+  shared: { accepts: isBoolean, wants: 'true or false' },
+  wait: {
+    accepts: (value) => isBoolean(value) || isMilliseconds(value),
+    wants: `true, false or ${MILLISECONDS}`,
+  },
+  signal: { accepts: (value) => value instanceof AbortSignal, wants: 'an AbortSignal' },
+  scope: {
+    accepts: (value) => value === 'machine' || value === 'user',
+    wants: "'machine' or 'user'",
+  },
+  directory: { accepts: isDirectoryOption, wants: 'an absolute path' },
+  metadata: {
+    accepts: isMetadata,
+    wants: `JSON of at most ${MAX_METADATA_BYTES} bytes`,
+  },
+  force: { accepts: isBoolean, wants: 'true or false' },
+  timeout: { accepts: isMilliseconds, wants: MILLISECONDS },
+  onConflict: {
+    accepts: (value) => value === 'exit' || value === 'throw',
+    wants: "'exit' or 'throw'",
+  },
+  onShutdown: { accepts: isFunction, wants: 'a function' },
+  shutdownTimeout: { accepts: isMilliseconds, wants: MILLISECONDS },
+  logger: { accepts: isLogger, wants: 'an object with info, warn and error' },
+} satisfies Record<string, Rule>;
+
+export type OptionName = keyof typeof RULES;
+
+export const LOCATION_OPTIONS: readonly OptionName[] = ['scope', 'directory'];
+export const TRY_LOCK_OPTIONS: readonly OptionName[] = [...LOCATION_OPTIONS, 'shared', 'metadata'];
+export const LOCK_SYNC_OPTIONS: readonly OptionName[] = [...TRY_LOCK_OPTIONS, 'wait'];
+export const LOCK_OPTIONS: readonly OptionName[] = [...LOCK_SYNC_OPTIONS, 'signal'];
+
+/**
+ * Throws `LOCK_INVALID_NAME` or `LOCK_INVALID_OPTION` where a call's input is not what
+ * `known` allows; `undefined` counts as left out.
+ */
+export function checkInput(name: unknown, options: unknown, known: readonly OptionName[]): void {
+  checkName(name);
+  checkOptions(options, known, name);
+}
+
+/** The part of `checkInput` that looks at the options. */
+export function checkOptions(options: unknown, known: readonly OptionName[], name?: string): void {
+  if (options === undefined) return;
+  if (options === null || typeof options !== 'object') {
+    throw invalid(name, `Invalid options ${show(options)}: an object is wanted`);
+  }
+  for (const [option, value] of Object.entries(options)) {
+    if (!(known as readonly string[]).includes(option)) {
+      throw invalid(name, `Unknown option '${option}' (${show(value)}); ${hint(option, known)}`);
+    }
+    const rule: Rule = RULES[option as OptionName];
+    if (value !== undefined && !rule.accepts(value)) {
+      throw invalid(name, `Invalid option '${option}' (${show(value)}): ${rule.wants} is wanted`);
+    }
+  }
+  if ('scope' in options && 'directory' in options) {
+    if (options.scope !== undefined && options.directory !== undefined) {
+      throw invalid(
+        name,
+        `Invalid option 'scope' (${show(options.scope)}): 'directory' is given too, and a lock has one place`,
+      );
+    }
+  }
+}
+
+function hint(option: string, known: readonly OptionName[]): string {
+  if (option === 'signal' && known === LOCK_SYNC_OPTIONS) {
+    return 'a blocked thread can abort nothing, so lockSync takes a number of milliseconds as wait';
+  }
+  return `known here: ${known.join(', ')}`;
+}
+
+function invalid(name: string | undefined, message: string): LockTypeError {
+  return new LockTypeError('LOCK_INVALID_OPTION', message, name);
+}
+
+function show(value: unknown): string {
+  if (typeof value === 'string') return JSON.stringify(value.slice(0, 100));
+  if (typeof value === 'object' && value !== null) return Object.prototype.toString.call(value);
+  return typeof value === 'function' ? 'a function' : String(value);
+}
+
+function isMetadata(value: unknown): boolean {
+  try {
+    const json = JSON.stringify(value);
+    return json !== undefined && Buffer.byteLength(json) <= MAX_METADATA_BYTES;
+  } catch {
+    return false; // a cycle, a BigInt, a throwing toJSON
+  }
+}
+
+function isLogger(value: unknown): boolean {
+  const logger = value as Record<string, unknown> | null;
+  return (
+    typeof logger === 'object' &&
+    logger !== null &&
+    ['info', 'warn', 'error'].every((method) => isFunction(logger[method]))
+  );
+}

@@ -1,0 +1,65 @@
+import { userInfo } from 'node:os';
+import { isAbsolute, join } from 'node:path';
+import { LockTypeError } from './errors.js';
+import type { LocationOptions } from './types.js';
+
+const NAME = /^[A-Za-z0-9](?:[A-Za-z0-9._-]{0,198}[A-Za-z0-9_-])?$/;
+const WINDOWS_DEVICE = /^(?:con|prn|aux|nul|com[0-9]|lpt[0-9]|conin\$|conout\$)(?:\.|$)/i;
+const SUFFIX = '.lock';
+
+/** Throws `LOCK_INVALID_NAME` unless `name` can be the name of a lock on every platform. */
+export function checkName(name: unknown): asserts name is string {
+  const refuse = (rule: string): never => {
+    const shown = typeof name === 'string' ? JSON.stringify(name.slice(0, 220)) : typeName(name);
+    throw new LockTypeError('LOCK_INVALID_NAME', `Invalid lock name ${shown}: ${rule}`);
+  };
+  if (typeof name !== 'string') return refuse('a name is a string');
+  if (!NAME.test(name)) {
+    refuse(
+      'a name is 1 to 200 characters of A-Z a-z 0-9 . _ -, starts with a letter or digit and does not end in a dot',
+    );
+  }
+  if (WINDOWS_DEVICE.test(name)) refuse('it names a device on Windows');
+}
+
+/** The directory of the locks that `options` select. */
+export function lockDirectory(options: LocationOptions): string {
+  if (options.directory !== undefined) return options.directory;
+  return options.scope === 'user' ? userDirectory() : machineDirectory();
+}
+
+/** The path of the lock's file. */
+export function lockFile(name: string, options: LocationOptions): string {
+  return join(lockDirectory(options), name + SUFFIX);
+}
+
+/** The name of the lock whose file has this base name, if it is one's. */
+export function nameOfFile(file: string): string | undefined {
+  if (!file.endsWith(SUFFIX)) return undefined;
+  const name = file.slice(0, -SUFFIX.length);
+  return NAME.test(name) && !WINDOWS_DEVICE.test(name) ? name : undefined;
+}
+
+/** Whether `directory` can be used as the `directory` option. */
+export function isDirectoryOption(directory: unknown): directory is string {
+  return typeof directory === 'string' && isAbsolute(directory) && !directory.includes('\0');
+}
+
+function machineDirectory(): string {
+  return '/tmp';
+}
+
+let homeOfUser: string | undefined;
+
+// The password database's word: HOME is part of the environment, and two bots
+// that were started with different environments have to meet.
+function userDirectory(): string {
+  homeOfUser ??= userInfo().homedir;
+  return process.platform === 'darwin'
+    ? join(homeOfUser, 'Library', 'Application Support', 'kernel-lock')
+    : join(homeOfUser, '.local', 'state', 'kernel-lock');
+}
+
+function typeName(value: unknown): string {
+  return value === null ? 'null' : `of type ${typeof value}`;
+}

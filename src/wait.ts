@@ -1,0 +1,89 @@
+// Waiting for a lock: the native part queues, this side keeps time and cancels.
+
+import { isMainThread } from 'node:worker_threads';
+import { DEADLOCK, type Failure, native, PENDING } from './native.js';
+import type { LockRequest } from './request.js';
+
+/** The outcome of a wait that got neither a lock nor a failure. */
+export const TIMED_OUT = 'timed out';
+
+type Result = number | Failure;
+
+/**
+ * A worker that is told to end can't be woken out of native code, and the process can't exit
+ * before it ends. So a synchronous wait in a worker looks up this often, in milliseconds; the
+ * main thread's and all asynchronous ones sleep until something happens.
+ */
+const WORKER_SLICE = 4;
+
+const waiting = new Map<number, (result: Result) => void>();
+
+function settle(ticket: number, result: Result): void {
+  const resolve = waiting.get(ticket);
+  waiting.delete(ticket);
+  resolve?.(result);
+}
+
+let listening = false;
+
+/**
+ * Joins the line and resolves to what the native part grants: a lock, or a failure. Rejects with
+ * the signal's reason where that aborts first. Keeps the process alive.
+ */
+export function waitAsync(
+  request: LockRequest,
+  wait: true | number,
+  signal: AbortSignal | undefined,
+): Promise<Result | typeof TIMED_OUT> {
+  if (!listening) native().onSettled(settle);
+  listening = true;
+  const ticket = native().enqueue(request.path, request.shared, request.recordTail, false, false);
+  if (typeof ticket !== 'number') return Promise.resolve(ticket);
+
+  return new Promise((resolve, reject) => {
+    let timer: NodeJS.Timeout | undefined;
+    const leave = () => {
+      clearTimeout(timer);
+      signal?.removeEventListener('abort', abort);
+    };
+    const cancel = () => {
+      leave();
+      waiting.delete(ticket);
+      native().withdraw(ticket);
+    };
+    const abort = () => {
+      cancel();
+      reject(signal?.reason);
+    };
+    waiting.set(ticket, (result) => {
+      leave();
+      resolve(result);
+    });
+    signal?.addEventListener('abort', abort);
+    if (wait !== true) {
+      timer = setTimeout(() => {
+        cancel();
+        resolve(TIMED_OUT);
+      }, wait);
+    }
+  });
+}
+
+/** The same, blocking the thread. `DEADLOCK` where only this thread could end the wait. */
+export function waitSync(request: LockRequest, wait: true | number): Result | typeof TIMED_OUT {
+  const endless = wait === true;
+  const { path, shared, recordTail } = request;
+  const ticket = native().enqueue(path, shared, recordTail, true, endless);
+  if (typeof ticket !== 'number' || ticket === DEADLOCK) return ticket;
+  const deadline = endless ? Number.POSITIVE_INFINITY : performance.now() + wait;
+  for (;;) {
+    const left = Math.max(0, Math.ceil(deadline - performance.now()));
+    const slice = isMainThread ? left : Math.min(left, WORKER_SLICE);
+    const result = native().collect(ticket, Number.isFinite(slice) ? slice : -1);
+    if (result !== PENDING) return result;
+    if (left === 0) {
+      native().withdraw(ticket);
+      return TIMED_OUT;
+    }
+  }
+}
