@@ -46,11 +46,6 @@ export class LockError extends Error {
     this.syscall = details.syscall;
     this.errno = details.errno;
   }
-
-  static override [Symbol.hasInstance](value: unknown): boolean {
-    if (Function.prototype[Symbol.hasInstance].call(this, value)) return true;
-    return this === LockError && value instanceof LockTypeError;
-  }
 }
 
 /**
@@ -142,3 +137,11 @@ export class LockTypeError extends TypeError {
     this.lockName = lockName;
   }
 }
+
+// A class has one base only, so LockError answers for its kin.
+Object.defineProperty(LockError, Symbol.hasInstance, {
+  value(this: unknown, value: unknown): boolean {
+    if (Function.prototype[Symbol.hasInstance].call(this, value)) return true;
+    return this === LockError && value instanceof LockTypeError;
+  },
+});

@@ -36,12 +36,20 @@ export interface ProcessFacts {
 export interface FileLocks {
   held: boolean;
   shared: boolean;
+  /** Who called flock for it, as the lock table has it; may be dead while a child holds on. */
+  callers: number[];
   /** The processes that hold it, as far as they can be told. */
   pids: number[];
   waiters: number;
 }
 
-export const UNLOCKED: FileLocks = { held: false, shared: false, pids: [], waiters: 0 };
+export const UNLOCKED: FileLocks = {
+  held: false,
+  shared: false,
+  callers: [],
+  pids: [],
+  waiters: 0,
+};
 
 /** One reading of the kernel's lock table, to look files up in. */
 export class LockTable {
@@ -61,13 +69,12 @@ export class LockTable {
     const lines = file === undefined ? undefined : this.#lines.get(file);
     if (file === undefined || lines === undefined) return UNLOCKED;
     const held = lines.filter((line) => !line.waiting);
+    const callers = [...new Set(held.map((line) => line.pid))];
     return {
       held: held.length > 0,
       shared: held.some((line) => line.shared),
-      pids: holdersOf(
-        file,
-        held.map((line) => line.pid),
-      ),
+      callers,
+      pids: holdersOf(file, callers),
       waiters: lines.length - held.length,
     };
   }
@@ -85,10 +92,16 @@ function holdersOf(file: string, callers: number[]): number[] {
     // table's word stands.
     if (has === true || has === 'unknown') holders.add(pid);
   }
-  if (holders.size < new Set(callers).size) {
+  if (holders.size < callers.length) {
     for (const pid of allPids()) if (hasLocked(pid, file) === true) holders.add(pid);
   }
   return [...holders];
+}
+
+/** Whether the kernel confirms that the process holds a lock on the file at `path` now. */
+export function holdsLock(pid: number, path: string): boolean | 'unknown' {
+  const file = fileKey(path);
+  return file !== undefined && hasLocked(pid, file);
 }
 
 /** Whether the process has a descriptor that the lock belongs to. */

@@ -88,17 +88,17 @@ export function parseRecord(text: string): OwnerRecord | undefined {
   const { pid } = record;
   if (!Number.isSafeInteger(pid) || (pid as number) <= 0) return undefined;
   const text_ = (key: string) => (typeof record[key] === 'string' ? record[key] : undefined);
-  const argv = record['argv'];
+  const argv = record.argv;
   return {
     pid: pid as number,
     startToken: text_('startToken'),
-    acquiredAt: toDate(record['acquiredAt']),
+    acquiredAt: toDate(record.acquiredAt),
     executable: text_('executable'),
     argv: isTextList(argv) ? argv : undefined,
     cwd: text_('cwd'),
     user: text_('user'),
     hostname: text_('hostname'),
-    metadata: record['metadata'] as JsonValue | undefined,
+    metadata: record.metadata as JsonValue | undefined,
   };
 }
 

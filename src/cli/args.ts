@@ -1,0 +1,198 @@
+// What was typed, as a command with checked options.
+
+import { type ParseArgsConfig, parseArgs } from 'node:util';
+import type { LocationOptions, LockScope } from '../types.js';
+import type { CommandName } from './main.js';
+
+/** Told in one line; exit status 64. */
+export class UsageError extends Error {}
+
+/** A command as it was called; options that were not given are `undefined`. */
+export interface Call {
+  command: CommandName;
+  name: string;
+  location: LocationOptions;
+  json: boolean;
+  force: boolean;
+  shared: boolean;
+  watch: boolean;
+  /** Milliseconds, or `true`: without end. */
+  wait: boolean | number;
+  /** Milliseconds. */
+  timeout: number | undefined;
+  conflictExitCode: number | undefined;
+  /** What follows `--`. */
+  program: string[];
+}
+
+type Options = NonNullable<ParseArgsConfig['options']>;
+
+const COMMON: Options = {
+  json: { type: 'boolean' },
+  scope: { type: 'string' },
+  directory: { type: 'string' },
+  help: { type: 'boolean', short: 'h' },
+};
+const KILL: Options = { force: { type: 'boolean' }, timeout: { type: 'string' } };
+
+const OPTIONS: Record<string, Options> = {
+  check: {},
+  kill: KILL,
+  run: {
+    nonblock: { type: 'boolean', short: 'n' },
+    wait: { type: 'string', short: 'w' },
+    shared: { type: 'boolean', short: 's' },
+    exclusive: { type: 'boolean', short: 'x' },
+    'conflict-exit-code': { type: 'string', short: 'E' },
+  },
+  wait: { timeout: { type: 'string' } },
+  list: { watch: { type: 'boolean' } },
+  path: {},
+  // NAME --check | --kill [--force]
+  '': { ...KILL, check: { type: 'boolean' }, kill: { type: 'boolean' } },
+};
+
+export function parseCommand(argv: readonly string[]): Call {
+  const end = argv.indexOf('--');
+  const own = end < 0 ? [...argv] : argv.slice(0, end);
+  const program = end < 0 ? [] : argv.slice(end + 1);
+  const [first] = own;
+  if (first === undefined) throw new UsageError('a command is wanted, such as check NAME');
+  if (first === '--help' || first === '-h' || first === 'help') {
+    return helpFor(own[1] ?? '');
+  }
+  const known = first !== '' && first in OPTIONS ? first : '';
+  const { values, positionals } = parse(known, known === '' ? own : own.slice(1));
+  if (values.help === true) return helpFor(known);
+
+  const command = known === '' ? shortForm(first, values) : (known as CommandName);
+  const names = positionals.length;
+  if (command === 'list' ? names > 0 : names !== 1) {
+    throw new UsageError(
+      command === 'list' ? `'list' takes no name` : `'${command}' takes one name, got ${names}`,
+    );
+  }
+  if (command === 'run' && program.length === 0) {
+    throw new UsageError("'run' wants a program after --: kernel-lock run NAME -- COMMAND …");
+  }
+  if (command !== 'run' && program.length > 0) {
+    throw new UsageError(`'${command}' runs nothing, but a program follows --`);
+  }
+  return {
+    command,
+    name: positionals[0] ?? '',
+    location: location(values),
+    json: values.json === true,
+    force: values.force === true,
+    shared: sharedOf(values),
+    watch: values.watch === true,
+    wait: waitOf(values),
+    timeout: milliseconds('--timeout', values.timeout),
+    conflictExitCode: exitCode(values['conflict-exit-code']),
+    program,
+  };
+}
+
+type Values = Record<string, string | boolean | (string | boolean)[] | undefined>;
+
+function parse(command: string, args: string[]): { values: Values; positionals: string[] } {
+  try {
+    return parseArgs({
+      args: command === 'run' ? completeWait(args) : args,
+      options: { ...COMMON, ...OPTIONS[command] },
+      allowPositionals: true,
+      strict: true,
+    });
+  } catch (error) {
+    // Node's own message, without its advice on how to escape.
+    throw new UsageError((error as Error).message.split(/[.\n]/)[0] ?? 'unusable arguments');
+  }
+}
+
+// flock(1) users type -w 5; here the seconds may be left out, which parseArgs can't say.
+function completeWait(args: readonly string[]): string[] {
+  const complete: string[] = [];
+  for (let i = 0; i < args.length; i++) {
+    const arg = args[i] as string;
+    if (arg !== '-w' && arg !== '--wait') {
+      complete.push(arg);
+    } else if (/^[\d.]+$/.test(args[i + 1] ?? '')) {
+      complete.push(`--wait=${args[++i]}`);
+    } else {
+      complete.push('--wait=');
+    }
+  }
+  return complete;
+}
+
+function shortForm(name: string, values: Values): CommandName {
+  if (values.check === true && values.kill === true) {
+    throw new UsageError('--check and --kill exclude each other');
+  }
+  if (values.kill === true) return 'kill';
+  if (values.check === true) {
+    if (values.force !== undefined || values.timeout !== undefined) {
+      throw new UsageError('--force and --timeout go with --kill');
+    }
+    return 'check';
+  }
+  throw new UsageError(`unknown command '${name}'; a lock's name goes with --check or --kill`);
+}
+
+function helpFor(command: string): Call {
+  return {
+    command: 'help',
+    name: command,
+    location: {},
+    json: false,
+    force: false,
+    shared: false,
+    watch: false,
+    wait: false,
+    timeout: undefined,
+    conflictExitCode: undefined,
+    program: [],
+  };
+}
+
+function location(values: Values): LocationOptions {
+  const { scope, directory } = values;
+  if (scope !== undefined && scope !== 'machine' && scope !== 'user') {
+    throw new UsageError(`--scope is machine or user, not '${scope}'`);
+  }
+  return { scope: scope as LockScope | undefined, directory: directory as string | undefined };
+}
+
+function sharedOf(values: Values): boolean {
+  if (values.shared === true && values.exclusive === true) {
+    throw new UsageError('--shared and --exclusive exclude each other');
+  }
+  return values.shared === true;
+}
+
+function waitOf(values: Values): boolean | number {
+  const { wait } = values;
+  if (wait === undefined) return false;
+  if (values.nonblock === true) {
+    throw new UsageError('--nonblock and --wait exclude each other');
+  }
+  return wait === '' ? true : (milliseconds('--wait', wait) ?? false);
+}
+
+function milliseconds(option: string, value: Values[string]): number | undefined {
+  if (value === undefined) return undefined;
+  const seconds = typeof value === 'string' && /^\d*\.?\d+$/.test(value) ? Number(value) : -1;
+  if (seconds < 0 || seconds > 2_147_483) {
+    throw new UsageError(`${option} takes seconds from 0 to 2147483, not '${value}'`);
+  }
+  return Math.round(seconds * 1000);
+}
+
+function exitCode(value: Values[string]): number | undefined {
+  if (value === undefined) return undefined;
+  const code = typeof value === 'string' && /^\d{1,3}$/.test(value) ? Number(value) : -1;
+  if (code < 0 || code > 255) {
+    throw new UsageError(`--conflict-exit-code takes a number from 0 to 255, not '${value}'`);
+  }
+  return code;
+}

@@ -1,0 +1,72 @@
+import type { Call } from './args.js';
+import { printLine } from './output.js';
+
+const GENERAL = `kernel-lock: exactly one process may do the job; the kernel holds the lock
+
+  kernel-lock run NAME [options] -- COMMAND …   run a program under the lock
+  kernel-lock check NAME                        who holds it?  exit 0 running, 1 not running
+  kernel-lock kill NAME [--force]               ask the holder to stop and wait until it has
+  kernel-lock wait NAME [--timeout SECONDS]     return when the lock is free
+  kernel-lock list                              every held lock, with its holder
+  kernel-lock path NAME                         print the lock file's path
+
+  kernel-lock NAME --check                      the same as check NAME
+  kernel-lock NAME --kill [--force]             the same as kill NAME
+
+Every command takes --json, --scope machine|user, --directory /ABSOLUTE/PATH and --help.
+Usage errors exit with 64.`;
+
+const LOCATION = `  --scope machine|user    where the lock lives (default: machine)
+  --directory PATH        an existing directory instead, absolute
+  --json                  machine-readable output`;
+
+const COMMANDS: Record<string, string> = {
+  run: `kernel-lock run NAME [options] -- COMMAND [ARGUMENT …]
+
+Runs COMMAND while holding the lock NAME. On POSIX the command replaces this process and
+inherits the lock. Exit status: the command's own; 75 when the lock is held; 126 or 127 when
+the command can't be executed or found.
+
+  -n, --nonblock          fail at once when the lock is held (default)
+  -w, --wait [SECONDS]    wait for it, without end or for so long
+  -s, --shared            a reader's lock
+  -x, --exclusive         a writer's lock (default)
+  -E, --conflict-exit-code N   instead of 75
+${LOCATION}`,
+  check: `kernel-lock check NAME
+
+Tells who holds the lock. Exit status: 0 running, 1 not running. It never gets into the way of
+a program that is starting.
+
+${LOCATION}`,
+  kill: `kernel-lock kill NAME [--force] [--timeout SECONDS]
+
+Sends SIGTERM to the process that holds the lock and waits until the kernel has freed it. Exit
+status: 0 gone, 1 none was running, 3 still running or not permitted.
+
+  --force                 SIGKILL instead: no shutdown work is done
+  --timeout SECONDS       how long to wait (default: 10)
+${LOCATION}`,
+  wait: `kernel-lock wait NAME [--timeout SECONDS]
+
+Returns when the lock is free. Exit status: 0, or 75 when the time ran out.
+
+  --timeout SECONDS       how long to wait (default: without end)
+${LOCATION}`,
+  list: `kernel-lock list
+
+Every lock that is held here, with its holder.
+
+${LOCATION}`,
+  path: `kernel-lock path NAME
+
+Prints the path of the lock's file. The file's existence says nothing; it never needs to be
+deleted.
+
+${LOCATION}`,
+};
+
+export function help(call: Call): number {
+  printLine(COMMANDS[call.name] ?? GENERAL);
+  return 0;
+}

@@ -1,0 +1,40 @@
+// How commands print.
+
+import { dirname } from 'node:path';
+import { privateDirectory } from '../linux.js';
+import { lockFile } from '../path.js';
+import { privateDirectoryWarning } from '../report.js';
+import type { Call } from './args.js';
+
+export function printLine(text: string): void {
+  process.stdout.write(`${text}\n`);
+}
+
+export function printJson(value: unknown): void {
+  printLine(JSON.stringify(value, null, 2));
+}
+
+export function printError(text: string): void {
+  process.stderr.write(`${text}\n`);
+}
+
+/** Says so where the lock may be one that nobody else sees. */
+export function warnIfPrivate(call: Call): void {
+  const directory = dirname(lockFile(call.name, call.location));
+  const reason = privateDirectory(directory);
+  if (reason !== undefined && !call.json) printError(privateDirectoryWarning(directory, reason));
+}
+
+/** Seconds, minutes or hours, in two units at the most. */
+export function duration(milliseconds: number): string {
+  const seconds = Math.max(0, Math.floor(milliseconds / 1000));
+  const [minutes, hours, days] = [60, 3600, 86400].map((unit) => Math.floor(seconds / unit)) as [
+    number,
+    number,
+    number,
+  ];
+  if (days > 0) return `${days} d ${hours % 24} h`;
+  if (hours > 0) return `${hours} h ${minutes % 60} min`;
+  if (minutes > 0) return `${minutes} min ${seconds % 60} s`;
+  return `${seconds} s`;
+}

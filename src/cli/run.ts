@@ -1,0 +1,42 @@
+import { constants } from 'node:os';
+import { LockHeldError } from '../errors.js';
+import { announceProgram, Lock, lock } from '../lock.js';
+import { commandLine, conflictReport, printable } from '../report.js';
+import type { Call } from './args.js';
+import { EXIT_CONFLICT } from './exit.js';
+import { printError, warnIfPrivate } from './output.js';
+import { showWaiting } from './progress.js';
+
+/** As shells have it: the program can't be executed, or is not there. */
+const EXIT_NOT_EXECUTABLE = 126;
+const EXIT_NOT_FOUND = 127;
+
+/**
+ * Runs a program under the lock by becoming it: the program keeps the pid and inherits the lock,
+ * nothing stays between it and who started it. Returns only where that did not come about.
+ */
+export async function run(call: Call): Promise<number> {
+  const { name, location, shared, wait, program } = call;
+  const executable = program[0] as string;
+  announceProgram({ executable, argv: program });
+  const hide = wait === false ? () => {} : showWaiting(call);
+  let held: Lock;
+  try {
+    held = await lock(name, { ...location, shared, wait });
+  } catch (error) {
+    hide();
+    if (!(error instanceof LockHeldError)) throw error;
+    if (call.json) printError(JSON.stringify({ name, held: true, holder: error.holder }));
+    else printError(conflictReport(name, [error.holder], location));
+    return call.conflictExitCode ?? EXIT_CONFLICT;
+  }
+  hide();
+  warnIfPrivate(call);
+
+  const error = Lock.become(held, program);
+  held.release();
+  const notFound = error.errno === -constants.errno.ENOENT;
+  const reason = notFound ? 'not found' : `can't be executed (${error.code})`;
+  printError(`kernel-lock: ${commandLine([printable(executable)])}: ${reason}`);
+  return notFound ? EXIT_NOT_FOUND : EXIT_NOT_EXECUTABLE;
+}

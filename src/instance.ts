@@ -1,0 +1,103 @@
+import { writeSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { LockHeldError } from './errors.js';
+import { privateDirectory } from './linux.js';
+import { type Lock, lockSync } from './lock.js';
+import { checkInput, LOCK_SYNC_OPTIONS } from './options.js';
+import { conflictReport, privateDirectoryWarning } from './report.js';
+import { type ShutdownSignal, shutDownOnSignals } from './shutdown.js';
+import type { LockSyncOptions } from './types.js';
+
+/** Where messages go: `console`, pino, winston and the like fit. */
+export interface Logger {
+  info(message: string): void;
+  warn(message: string): void;
+  error(message: string): void;
+}
+
+/** How a program wants to be the only instance. */
+export interface SingleInstanceOptions extends LockSyncOptions {
+  /** `exit` (default): report on stderr and exit with status 1. `throw`: throw the `LockHeldError`. */
+  onConflict?: 'exit' | 'throw' | undefined;
+  /** Runs on SIGTERM or SIGINT, before the lock is released; a promise is awaited. */
+  onShutdown?: ((signal: ShutdownSignal) => unknown) | undefined;
+  /** How long `onShutdown` may take, in milliseconds; then the process ends without it. Default 10,000. */
+  shutdownTimeout?: number | undefined;
+  /** Default: `console`, except that the report of a conflict is written to stderr directly. */
+  logger?: Logger | undefined;
+}
+
+const DEFAULT_SHUTDOWN_TIMEOUT = 10_000;
+
+/**
+ * The one-liner for programs: `new SingleInstance('trading_bot')` makes this process the only
+ * instance on the machine, or reports who is and exits with status 1.
+ *
+ * On SIGTERM and SIGINT it runs `onShutdown`, releases the lock and ends the process as the
+ * signal would have. A second signal during that is not held up: it ends the process at once.
+ * Signals are the main thread's business; in a worker thread use `lock`.
+ *
+ * @throws LockError as `lockSync`; `LOCK_HELD` (or `LOCK_TIMEOUT`) only with `onConflict: 'throw'`.
+ */
+export class SingleInstance {
+  readonly lock: Lock;
+  readonly #stopListening: () => void;
+
+  constructor(name: string, options: SingleInstanceOptions = {}) {
+    checkInput(name, options, [
+      ...LOCK_SYNC_OPTIONS,
+      'onConflict',
+      'onShutdown',
+      'shutdownTimeout',
+      'logger',
+    ]);
+    const { onConflict = 'exit', onShutdown, shutdownTimeout, logger, ...lockOptions } = options;
+    const log = logger ?? console;
+
+    this.lock = acquire(name, lockOptions, onConflict, logger);
+    log.info(`✅ Lock acquired for '${name}' (PID: ${process.pid})`);
+    const directory = dirname(this.lock.path);
+    const reason = privateDirectory(directory);
+    if (reason !== undefined) log.warn(privateDirectoryWarning(directory, reason));
+
+    this.#stopListening = shutDownOnSignals({
+      work: (signal) => onShutdown?.(signal),
+      timeout: shutdownTimeout ?? DEFAULT_SHUTDOWN_TIMEOUT,
+      release: () => this.release(),
+      log,
+    });
+  }
+
+  /** Whether this process is the instance: `false` after `release()`. */
+  get held(): boolean {
+    return this.lock.held;
+  }
+
+  /** Gives the name up and stops listening for signals; a second call does nothing. */
+  release(): void {
+    this.#stopListening();
+    this.lock.release();
+  }
+
+  [Symbol.dispose](): void {
+    this.release();
+  }
+}
+
+function acquire(
+  name: string,
+  options: LockSyncOptions,
+  onConflict: 'exit' | 'throw',
+  logger: Logger | undefined,
+): Lock {
+  try {
+    return lockSync(name, options);
+  } catch (error) {
+    if (onConflict === 'throw' || !(error instanceof LockHeldError)) throw error;
+    const report = conflictReport(name, [error.holder], options);
+    // Synchronously, because the process ends here.
+    if (logger === undefined) writeSync(2, `${report}\n`);
+    else logger.error(report);
+    process.exit(1);
+  }
+}

@@ -1,0 +1,156 @@
+// Ending the holder, and nobody else. The kernel names the holder; a handle pins that very
+// process; only then is it verified and signalled through the handle. A pid that was reused in
+// between can't be hit, and doubt means that no signal is sent.
+
+import { constants } from 'node:os';
+import { LockDeadlockError, LockPathError, LockTimeoutError } from './errors.js';
+import { inspect } from './inspect.js';
+import { holdsLock, LockTable, startToken } from './linux.js';
+import { type Failure, native } from './native.js';
+import { checkInput, LOCATION_OPTIONS } from './options.js';
+import { readRecord } from './owner.js';
+import { lockFile } from './path.js';
+import { systemError } from './request.js';
+import type { Holder, LocationOptions } from './types.js';
+
+/** How a holder is asked to stop. */
+export interface KillOptions extends LocationOptions {
+  /** `true`: SIGKILL, which no process can refuse; it gets no chance to shut down. Default `false`: SIGTERM. */
+  force?: boolean | undefined;
+  /** How long to wait until the kernel has freed the lock, in milliseconds. Default 10,000. */
+  timeout?: number | undefined;
+}
+
+/** How an attempt to end the holder went. */
+export interface Termination {
+  /**
+   * `none`: nobody held the lock. `gone`: who held it holds it no more. `running`: the time ran
+   * out. `denied`: the system does not let this user signal the holder, or would not confirm it.
+   */
+  outcome: 'none' | 'gone' | 'running' | 'denied';
+  /** Who held the lock at first. */
+  holders: Holder[];
+  failure: Failure | undefined;
+}
+
+const DEFAULT_TIMEOUT = 10_000;
+/** How often the kernel is asked whether the lock is free, in milliseconds. */
+const LOOK_AGAIN = 10;
+const { ESRCH, ENOSYS, EPERM } = constants.errno;
+
+/**
+ * Asks the process that holds the lock to stop (SIGTERM, or SIGKILL with `force`), and waits until
+ * the kernel has freed the lock. All holders of a shared lock are asked. Resolves to `true` when
+ * they are gone, to `false` when nobody held the lock. A process that acquires it meanwhile is
+ * left alone.
+ *
+ * @throws (rejects) LockError `LOCK_TIMEOUT` when the holder still holds after `timeout`,
+ *   `LOCK_PERMISSION` when it may not be signalled, `LOCK_DEADLOCK` when this process is the
+ *   holder, `LOCK_INVALID_NAME`, `LOCK_INVALID_OPTION`.
+ */
+export async function killRunning(name: string, options: KillOptions = {}): Promise<boolean> {
+  const { outcome, holders, failure } = await terminate(name, options);
+  if (outcome === 'none') return false;
+  if (outcome === 'gone') return true;
+  const holder = holders[0];
+  const details = { lockName: name, path: lockFile(name, options), holder };
+  const who = holder === undefined ? 'The holder' : `PID ${holder.pid}`;
+  if (outcome === 'running') {
+    throw new LockTimeoutError(
+      `${who} still holds '${name}'${options.force ? '' : '; with force: true it gets SIGKILL, which it can not ignore'}`,
+      details,
+    );
+  }
+  throw new LockPathError(
+    'LOCK_PERMISSION',
+    `${who} holds '${name}' and may not be signalled by this user`,
+    failure === undefined
+      ? details
+      : {
+          ...details,
+          syscall: failure.syscall,
+          errno: failure.errno,
+          cause: systemError(failure),
+        },
+  );
+}
+
+/** What `killRunning` does, told in full. */
+export async function terminate(name: string, options: KillOptions = {}): Promise<Termination> {
+  checkInput(name, options, [...LOCATION_OPTIONS, 'force', 'timeout']);
+  const path = lockFile(name, options);
+  const { force = false, timeout = DEFAULT_TIMEOUT, ...location } = options;
+  const signal = force ? constants.signals.SIGKILL : constants.signals.SIGTERM;
+  const { held, holders } = inspect(name, location);
+  if (!held) return { outcome: 'none', holders, failure: undefined };
+  if (holders.some((holder) => holder.pid === process.pid)) {
+    throw new LockDeadlockError(`This process holds '${name}' itself; release it instead`, {
+      lockName: name,
+      path,
+    });
+  }
+
+  // A lock keeps the pid that acquired it, whoever inherits it: these are the ones to end.
+  const callers = new Set(new LockTable().locksOn(path).callers);
+  const asked = new Set<number>();
+  const deadline = performance.now() + timeout;
+  let failure: Failure | undefined;
+  for (;;) {
+    const locks = new LockTable().locksOn(path);
+    if (!locks.callers.some((pid) => callers.has(pid))) {
+      return { outcome: 'gone', holders, failure };
+    }
+    for (const pid of nextToAsk(locks.pids, callers, asked)) {
+      asked.add(pid);
+      const refused = signalHolder(pid, path, signal);
+      if (refused !== undefined && refused.errno !== ESRCH) failure = refused;
+    }
+    if (failure !== undefined) return { outcome: 'denied', holders, failure };
+    if (performance.now() >= deadline) return { outcome: 'running', holders, failure };
+    await new Promise((resolve) => setTimeout(resolve, LOOK_AGAIN));
+  }
+}
+
+// First who acquired the lock; only when those have gone, the children that hold on to it.
+function nextToAsk(pids: number[], callers: Set<number>, asked: Set<number>): number[] {
+  const first = pids.filter((pid) => callers.has(pid));
+  return (first.length > 0 ? first : pids).filter((pid) => !asked.has(pid));
+}
+
+function signalHolder(pid: number, path: string, signal: number): Failure | undefined {
+  const pinned = native().pinProcess(pid);
+  if (typeof pinned !== 'number') {
+    if (pinned.errno !== ENOSYS) return pinned;
+    // A kernel before 5.3 has no such handle: verify, then signal by pid at once.
+    return isHolder(pid, path) ? signalByPid(pid, signal) : { syscall: 'kill', errno: EPERM };
+  }
+  try {
+    if (!isHolder(pid, path)) return { syscall: 'pidfd_open', errno: ESRCH };
+    return native().signalProcess(pinned, signal);
+  } finally {
+    native().unpinProcess(pinned);
+  }
+}
+
+// Where another user's descriptors can't be read, the kernel's word (it named the pid) and the
+// record's (same start token) have to agree.
+function isHolder(pid: number, path: string): boolean {
+  const confirmed = holdsLock(pid, path);
+  if (confirmed !== 'unknown') return confirmed;
+  const record = readRecord(path);
+  return (
+    record?.pid === pid &&
+    record.startToken !== undefined &&
+    record.startToken === startToken(pid) &&
+    new LockTable().locksOn(path).callers.includes(pid)
+  );
+}
+
+function signalByPid(pid: number, signal: number): Failure | undefined {
+  try {
+    process.kill(pid, signal);
+    return undefined;
+  } catch (error) {
+    return { syscall: 'kill', errno: -((error as NodeJS.ErrnoException).errno ?? EPERM) };
+  }
+}
