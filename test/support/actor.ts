@@ -46,7 +46,7 @@ export class Actor {
   }
 
   private constructor({ cwd, env, prefix = [] }: ActorOptions) {
-    const [command, ...args] = [...prefix, process.execPath, SCRIPT] as [string, ...string[]];
+    const [command = '', ...args] = [...prefix, process.execPath, SCRIPT];
     this.#child = spawn(command, args, {
       cwd,
       env: env ?? process.env,
@@ -107,15 +107,15 @@ export class Actor {
     });
   }
 
-  lock(name: string, options?: LockOptions): Promise<number> {
+  lock(name: string, options: LockOptions = {}): Promise<number> {
     return this.ask('lock', name, options);
   }
 
-  lockSync(name: string, options?: LockOptions): Promise<number> {
+  lockSync(name: string, options: LockOptions = {}): Promise<number> {
     return this.ask('lockSync', name, options);
   }
 
-  tryLock(name: string, options?: LockOptions): Promise<number | null> {
+  tryLock(name: string, options: LockOptions = {}): Promise<number | null> {
     return this.ask('tryLock', name, options);
   }
 
@@ -123,7 +123,7 @@ export class Actor {
     return this.ask('release', id);
   }
 
-  inspect(name: string, options?: LockOptions): Promise<LockStatus> {
+  inspect(name: string, options: LockOptions = {}): Promise<LockStatus> {
     return this.ask('inspect', name, options);
   }
 

@@ -1,6 +1,6 @@
 // Names and directories that belong to one run of the tests, so that runs can go side by side.
 import { randomBytes } from 'node:crypto';
-import { mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { chmodSync, mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
@@ -12,6 +12,7 @@ export default function setup(): () => void {
   const run = randomBytes(6).toString('hex');
   process.env[RUN] = run;
   process.env[ROOT] = mkdtempSync(join(tmpdir(), `kernel-lock-test-${run}-`));
+  chmodSync(process.env[ROOT], 0o755); // for the tests' second user
   return () => {
     rmSync(process.env[ROOT] as string, { recursive: true, force: true });
     for (const file of readdirSync('/tmp')) {

@@ -1,0 +1,65 @@
+// The layers: imports go downwards only. A new file has to be given a layer here.
+import { readdirSync, readFileSync } from 'node:fs';
+import { join, posix } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { REPOSITORY } from './support/run.js';
+
+const LAYERS = [
+  ['types', 'errors', 'proc'],
+  ['native', 'path', 'options', 'linux', 'lost', 'shutdown', 'report'],
+  ['owner', 'request', 'wait'],
+  ['inspect'],
+  ['lock', 'terminate'],
+  ['instance'],
+  ['index', 'cli/exit', 'cli/args', 'cli/output', 'cli/help'],
+  ['cli/progress'],
+  ['cli/check', 'cli/kill', 'cli/run', 'cli/wait', 'cli/list', 'cli/path'],
+  ['cli/main'],
+];
+
+// Within a layer only these, and types from anywhere.
+const SIDEWAYS = new Set([
+  'options → path',
+  'cli/output → cli/args',
+  'cli/help → cli/args',
+  'cli/help → cli/output',
+]);
+
+const source = join(REPOSITORY, 'src');
+const modules = readdirSync(source, { recursive: true, encoding: 'utf8' })
+  .filter((file) => file.endsWith('.ts'))
+  .map((file) => file.slice(0, -'.ts'.length));
+
+const layerOf = (module: string) => LAYERS.findIndex((layer) => layer.includes(module));
+
+function importsOf(module: string): string[] {
+  const text = readFileSync(join(source, `${module}.ts`), 'utf8');
+  const imports = text.matchAll(/^(?:import|export)\s(?!type\s)[^;]*?from\s+'(\.[^']+)\.js'/gm);
+  return [...imports].map((match) =>
+    posix.normalize(posix.join(posix.dirname(module), match[1] as string)),
+  );
+}
+
+describe('the house', () => {
+  test.each(modules)('%s has a layer', (module) => {
+    expect(layerOf(module)).toBeGreaterThanOrEqual(0);
+  });
+
+  test.each(modules)('%s imports from lower layers only', (module) => {
+    const upward = importsOf(module)
+      .filter((imported) => layerOf(imported) >= layerOf(module))
+      .map((imported) => `${module} → ${imported}`)
+      .filter((edge) => !SIDEWAYS.has(edge));
+    expect(upward).toEqual([]);
+  });
+
+  test('only addon.cc knows Node-API, and no native file wraps itself in a platform check', () => {
+    const native = join(REPOSITORY, 'native');
+    for (const file of readdirSync(native)) {
+      const text = readFileSync(join(native, file), 'utf8');
+      if (file !== 'addon.cc') expect(text, file).not.toMatch(/napi/i);
+      expect(text, file).not.toMatch(/#\s*if.*(__linux__|__APPLE__|_WIN32)/);
+      expect(text, file).not.toMatch(/\buv_[a-z]+\(/);
+    }
+  });
+});

@@ -1,0 +1,105 @@
+// Asking who holds a lock: what the kernel says, and that asking disturbs nobody.
+import { readFileSync, realpathSync } from 'node:fs';
+import { describe, expect, test } from 'vitest';
+import { checkRunning, inspect, list, lockSync } from '../dist/index.js';
+import { Actor } from './support/actor.js';
+import { freshDirectory } from './support/scratch.js';
+
+describe('inspect', () => {
+  test('tells everything about the holder', async () => {
+    const options = { directory: freshDirectory() };
+    const cwd = freshDirectory();
+    const holder = await Actor.start({ cwd });
+    const before = Date.now();
+    await holder.lockSync('bot', { ...options, metadata: { mode: 'production' } });
+    const status = inspect('bot', options);
+    expect(status).toMatchObject({ name: 'bot', held: true, shared: false, waiters: 0 });
+    const [found] = status.holders;
+    expect(found).toMatchObject({
+      pid: holder.pid,
+      executable: realpathSync(process.execPath),
+      argv: [process.execPath, expect.stringMatching(/actor\.mjs$/)],
+      cwd: realpathSync(cwd),
+      hostname: expect.any(String),
+      user: expect.any(String),
+      status: expect.stringMatching(/^(running|sleeping|disk sleep)$/),
+      metadata: { mode: 'production' },
+      source: 'kernel',
+    });
+    expect(found?.cpuPercent).toBeGreaterThanOrEqual(0);
+    const rss =
+      Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${holder.pid}/status`, 'utf8'))?.[1]) * 1024;
+    expect(found?.memoryBytes).toBeGreaterThan(rss / 2);
+    expect(found?.memoryBytes).toBeLessThan(rss * 2);
+    expect(Math.abs((found?.acquiredAt?.getTime() ?? 0) - before)).toBeLessThan(10_000);
+    expect(found?.processStartedAt?.getTime()).toBeLessThanOrEqual(
+      found?.acquiredAt?.getTime() ?? 0,
+    );
+  });
+
+  test('tells all readers of a shared lock', async () => {
+    const options = { directory: freshDirectory() };
+    const readers = await Promise.all([Actor.start(), Actor.start(), Actor.start()]);
+    for (const reader of readers) await reader.lockSync('data', { ...options, shared: true });
+    const { shared, holders } = inspect('data', options);
+    expect(shared).toBe(true);
+    expect(holders.map(({ pid }) => pid).sort()).toEqual(readers.map(({ pid }) => pid).sort());
+  });
+
+  test('tells that a stopped holder is stopped', async () => {
+    const options = { directory: freshDirectory() };
+    const holder = await Actor.start();
+    await holder.lockSync('bot', options);
+    holder.signal('SIGSTOP');
+    let status: string | undefined;
+    while (status !== 'stopped') status = inspect('bot', options).holders[0]?.status;
+    expect(checkRunning('bot', options)).toBe(true);
+    holder.signal('SIGCONT');
+  });
+
+  test('is not fooled by a holder whose name looks like a record of /proc', async () => {
+    const options = { directory: freshDirectory() };
+    const title = "process.title = 'a) R 1 1 1'; await import(process.argv[1])";
+    const actor = new URL('./support/actor.mjs', import.meta.url).pathname;
+    const holder = await Actor.start({
+      prefix: ['sh', '-c', `exec "$0" --input-type=module -e "${title}" ${actor}`],
+    });
+    await holder.lockSync('bot', options);
+    expect(inspect('bot', options).holders).toEqual([
+      expect.objectContaining({
+        pid: holder.pid,
+        metadata: undefined,
+        hostname: expect.any(String),
+      }),
+    ]);
+  });
+});
+
+describe('list', () => {
+  test('has the held locks, by name', async () => {
+    const options = { directory: freshDirectory() };
+    const holder = await Actor.start();
+    lockSync('free', options).release();
+    await holder.lockSync('b', options);
+    await holder.lockSync('a', { ...options, shared: true });
+    expect(
+      list(options).map(({ name, shared, holders }) => [name, shared, holders[0]?.pid]),
+    ).toEqual([
+      ['a', true, holder.pid],
+      ['b', false, holder.pid],
+    ]);
+  });
+});
+
+describe('asking', () => {
+  test('10,000 times makes none of 10,000 acquisitions fail', { timeout: 60_000 }, async () => {
+    const options = { directory: freshDirectory() };
+    const [starter, asker] = await Promise.all([Actor.start(), Actor.start()]);
+    const [refused, seen] = await Promise.all([
+      starter.ask<number>('churn', 'bot', options, 10_000),
+      asker.ask<number>('checks', 'bot', options, 10_000),
+    ]);
+    expect(refused).toBe(0);
+    expect(seen).toBeGreaterThanOrEqual(0);
+  });
+});

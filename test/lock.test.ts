@@ -1,0 +1,219 @@
+// The rules of one process.
+import { existsSync, readFileSync } from 'node:fs';
+import { setImmediate as tick } from 'node:timers/promises';
+import { describe, expect, test } from 'vitest';
+import { inspect, Lock, lock, lockSync, tryLock, withLock } from '../dist/index.js';
+import { run } from './support/run.js';
+import { freshDirectory, freshName } from './support/scratch.js';
+
+const here = () => ({ directory: freshDirectory() });
+
+describe('a lock', () => {
+  test('tells its name, path and mode, and holds until it is released', () => {
+    const options = here();
+    const held = lockSync('bot', options);
+    expect(held).toBeInstanceOf(Lock);
+    expect(held).toMatchObject({
+      name: 'bot',
+      path: `${options.directory}/bot.lock`,
+      shared: false,
+      held: true,
+    });
+    expect(tryLock('bot', options)).toBeNull();
+    held.release();
+    held.release();
+    expect(held.held).toBe(false);
+    tryLock('bot', options)?.release();
+    expect(existsSync(held.path)).toBe(true);
+  });
+
+  test('is released by using and by await using', async () => {
+    const options = here();
+    {
+      using held = lockSync('bot', options);
+      expect(held.held).toBe(true);
+      expect(tryLock('bot', options)).toBeNull();
+    }
+    {
+      await using held = await lock('bot', options);
+      expect(held.held).toBe(true);
+    }
+    const again = tryLock('bot', options);
+    expect(again).not.toBeNull();
+    again?.release();
+  });
+
+  test('that nobody keeps is still held after garbage collection', async () => {
+    const { directory } = here();
+    const program = `
+      import { lockSync, tryLock } from '${new URL('../dist/index.js', import.meta.url)}';
+      const options = { directory: ${JSON.stringify(directory)} };
+      lockSync('bot', options);
+      for (let i = 0; i < 5; i++) { gc(); await new Promise(setImmediate); }
+      console.log(tryLock('bot', options));`;
+    const end = await run(process.execPath, ['--expose-gc', '--input-type=module', '-e', program]);
+    expect(end).toMatchObject({ status: 0, stdout: 'null\n' });
+  });
+
+  test('keeps no process alive, but a pending wait does', async () => {
+    const { directory } = here();
+    const program = `
+      import { lock, lockSync } from '${new URL('../dist/index.js', import.meta.url)}';
+      const options = { directory: ${JSON.stringify(directory)} };
+      const held = lockSync('bot', options);
+      setTimeout(() => held.release(), 50).unref();
+      lock('bot', { ...options, wait: 10_000 }).then(() => console.log('granted'));`;
+    const end = await run(process.execPath, [
+      '--input-type=module',
+      '-e',
+      program.replace('.unref()', ''),
+    ]);
+    expect(end).toMatchObject({ status: 0, stdout: 'granted\n' });
+  });
+
+  test('of which there are two names is two locks', () => {
+    const options = here();
+    using _one = lockSync('one', options);
+    using two = lockSync('two', options);
+    expect(two.held).toBe(true);
+  });
+
+  test('does not disturb the record of the holder when it is refused', () => {
+    const options = here();
+    using held = lockSync('bot', { ...options, metadata: { mode: 'production' } });
+    const before = readFileSync(held.path, 'utf8');
+    expect(() => lockSync('bot', { ...options, metadata: 'other' })).toThrow('is held by');
+    expect(readFileSync(held.path, 'utf8')).toBe(before);
+  });
+});
+
+describe('shared locks', () => {
+  test('go together, and keep a writer out', () => {
+    const options = here();
+    using one = lockSync('data', { ...options, shared: true });
+    using two = lockSync('data', { ...options, shared: true });
+    expect([one.shared, two.shared]).toEqual([true, true]);
+    expect(tryLock('data', options)).toBeNull();
+  });
+
+  test('are kept out by a writer', () => {
+    const options = here();
+    using _writer = lockSync('data', options);
+    expect(tryLock('data', { ...options, shared: true })).toBeNull();
+  });
+});
+
+describe('a refusal', () => {
+  test('names the holder', async () => {
+    const options = here();
+    using held = lockSync('bot', { ...options, metadata: { mode: 'production' } });
+    const error = await lock('bot', options).catch((reason) => reason);
+    expect(error).toMatchObject({
+      name: 'LockHeldError',
+      code: 'LOCK_HELD',
+      lockName: 'bot',
+      path: held.path,
+    });
+    expect(error.holder).toMatchObject({
+      pid: process.pid,
+      source: 'kernel',
+      metadata: { mode: 'production' },
+    });
+    expect(error.message).not.toMatch(/delet|remov/i);
+  });
+});
+
+describe('waiting inside one process', () => {
+  test('is first in, first out', async () => {
+    const options = here();
+    const held = lockSync('bot', options);
+    const order: number[] = [];
+    const waits = [0, 1, 2, 3, 4].map(async (place) => {
+      const mine = await lock('bot', { ...options, wait: true });
+      order.push(place);
+      await tick();
+      mine.release();
+    });
+    held.release();
+    // Whoever comes now stands behind all of them.
+    const last = await lock('bot', { ...options, wait: true });
+    expect(order).toEqual([0, 1, 2, 3, 4]);
+    last.release();
+    await Promise.all(waits);
+  });
+
+  test('lets readers in together', async () => {
+    const options = here();
+    const writer = lockSync('data', options);
+    const readers = [1, 2, 3].map(() => lock('data', { ...options, shared: true, wait: true }));
+    writer.release();
+    const locks = await Promise.all(readers); // none of them is released before all are granted
+    expect(locks.every((reader) => reader.held)).toBe(true);
+    for (const reader of locks) reader.release();
+  });
+
+  test('ends with LOCK_TIMEOUT when its time is over', async () => {
+    const options = here();
+    using _held = lockSync('bot', options);
+    for (const wait of [0, 20]) {
+      const asynchronous = await lock('bot', { ...options, wait }).catch((reason) => reason);
+      expect(asynchronous).toMatchObject({ name: 'LockTimeoutError', code: 'LOCK_TIMEOUT' });
+      expect(asynchronous.holder.pid).toBe(process.pid);
+      expect(() => lockSync('bot', { ...options, wait })).toThrow(/still held/);
+    }
+  });
+
+  test('is cancelled with the reason of the signal, and leaves nothing behind', async () => {
+    const options = here();
+    const held = lockSync('bot', options);
+    const controller = new AbortController();
+    const waiting = lock('bot', { ...options, wait: true, signal: controller.signal });
+    const reason = new Error('changed my mind');
+    controller.abort(reason);
+    await expect(waiting).rejects.toBe(reason);
+    held.release();
+    tryLock('bot', options)?.release();
+    expect(inspect('bot', options)).toMatchObject({ held: false, waiters: 0 });
+  });
+
+  test('without end in lockSync, for what this very thread holds, is LOCK_DEADLOCK', async () => {
+    const options = here();
+    const held = lockSync('bot', options);
+    expect(() => lockSync('bot', { ...options, wait: true })).toThrow(
+      expect.objectContaining({ code: 'LOCK_DEADLOCK' }),
+    );
+    held.release();
+  });
+
+  test('without end in lockSync, behind a wait of this very thread, is LOCK_DEADLOCK too', async () => {
+    const options = here();
+    const reader = lockSync('data', { ...options, shared: true });
+    const writer = lock('data', { ...options, wait: true });
+    expect(() => lockSync('data', { ...options, shared: true, wait: true })).toThrow(
+      expect.objectContaining({ code: 'LOCK_DEADLOCK' }),
+    );
+    reader.release();
+    (await writer).release();
+  });
+});
+
+describe('withLock', () => {
+  test('releases after success, failure and a throw', async () => {
+    const options = here();
+    const name = freshName();
+    expect(await withLock(name, options, (held) => held.held)).toBe(true);
+    await expect(withLock(name, options, () => Promise.reject(new Error('no')))).rejects.toThrow(
+      'no',
+    );
+    await expect(
+      withLock(name, options, () => {
+        throw new Error('not at all');
+      }),
+    ).rejects.toThrow('not at all');
+    expect(inspect(name, options).held).toBe(false);
+  });
+
+  test('may be called without options', async () => {
+    expect(await withLock(freshName(), ({ path }) => path)).toMatch(/^\/tmp\//);
+  });
+});

@@ -1,0 +1,31 @@
+// What a case needs of the machine. A case that can't be run says so, with the reason.
+import { spawnSync } from 'node:child_process';
+import type { TestContext } from 'vitest';
+
+export function requireProgram(context: TestContext, program: string): void {
+  const found = spawnSync('sh', ['-c', `command -v ${program}`]).status === 0;
+  skipUnless(context, found, `${program} is not installed`);
+}
+
+export function requireRoot(context: TestContext): void {
+  skipUnless(context, process.getuid?.() === 0, 'only root can act as a second user');
+}
+
+function skipUnless(context: TestContext, condition: boolean, reason: string): void {
+  if (condition) return;
+  console.warn(`not run: ${context.task.name}: ${reason}`);
+  context.skip(reason);
+}
+
+/** The user that has nothing, as the second user of the tests. */
+export const NOBODY = 65534;
+
+/** A command prefix that runs what follows as `NOBODY`. */
+export const AS_NOBODY = [
+  'setpriv',
+  '--reuid',
+  String(NOBODY),
+  '--regid',
+  String(NOBODY),
+  '--clear-groups',
+];
