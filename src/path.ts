@@ -1,5 +1,5 @@
 import { userInfo } from 'node:os';
-import { isAbsolute, join } from 'node:path';
+import { isAbsolute, join, sep } from 'node:path';
 import { LockTypeError } from './errors.js';
 import type { LocationOptions } from './types.js';
 
@@ -30,7 +30,10 @@ export function lockDirectory(options: LocationOptions): string {
 
 /** The path of the lock's file. */
 export function lockFile(name: string, options: LocationOptions): string {
-  return join(lockDirectory(options), name + SUFFIX);
+  const file = name + SUFFIX;
+  return options.directory === undefined
+    ? `${lockDirectory(options)}${sep}${file}`
+    : join(options.directory, file);
 }
 
 /** The name of the lock whose file has this base name, if it is one's. */

@@ -1,0 +1,525 @@
+// The command line as a shell meets it: what it prints, where, and with which exit status.
+import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
+import { userInfo } from 'node:os';
+import { join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { checkRunning, inspect, lockPath, lockSync } from '../dist/index.js';
+import { Actor } from './support/actor.js';
+import { CLI, cli, type Finished, run, start } from './support/run.js';
+import { freshDirectory, freshName } from './support/scratch.js';
+
+const ISO_TIME = '\\d{4}-\\d\\d-\\d\\dT\\d\\d:\\d\\d:\\d\\d\\.\\d{3}Z';
+const EVIL = 'x\x1b]0;owned\x07\x1b[2J\r\b\x7f\u009b31m\u202e\u2028y';
+// What a terminal could obey; a line's own end is fine.
+const UNPRINTABLE = /(?!\n)[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/u;
+
+const POLL = { timeout: 10_000, interval: 10 };
+const isRoot = process.getuid?.() === 0;
+
+/** A directory, as the API and as the command line want it. */
+function here() {
+  const directory = freshDirectory();
+  return { directory, at: ['--directory', directory] };
+}
+
+/** A program that holds the lock until it is told to stop; it ignores SIGTERM if wanted. */
+async function holder(directory: string, script = '', ...args: string[]) {
+  const program = ['sh', '-c', `${script}\necho ready; read x`, ...args];
+  const running = start(
+    process.execPath,
+    [CLI, 'run', 'bot', '--directory', directory, '--', ...program],
+    { stdio: ['pipe', 'pipe', 'pipe'] },
+  );
+  await running.says('ready');
+  return running;
+}
+
+function expectUsageError(end: Finished) {
+  expect(end).toMatchObject({ status: 64, stdout: '' });
+  expect(end.stderr).toMatch(/^kernel-lock: [^\n]+\n$/);
+}
+
+describe.each([
+  ['check NAME', (...more: string[]) => cli('check', 'bot', ...more)],
+  ['NAME --check', (...more: string[]) => cli('bot', '--check', ...more)],
+])('%s', (_, check) => {
+  test('says NOT RUNNING with status 1, and creates nothing', async () => {
+    const { directory, at } = here();
+    const end = await check(...at);
+    expect(end).toMatchObject({ status: 1, stdout: "Application 'bot': NOT RUNNING\n" });
+    expect(readdirSync(directory)).toEqual([]);
+  });
+
+  test('describes the holder with status 0', async () => {
+    const { directory, at } = here();
+    using _held = lockSync('bot', { directory, metadata: { mode: 'production' } });
+    const end = await check(...at);
+    expect(end.status).toBe(0);
+    const lines = end.stdout.trimEnd().split('\n');
+    const wanted = [
+      "Application 'bot': RUNNING",
+      `📍 Running instance PID: ${process.pid}, lock held for \\d+ s`,
+      'Instance details:',
+      `  pid=${process.pid}`,
+      `  started=${ISO_TIME}`,
+      `  acquired=${ISO_TIME}`,
+      `  executable=${process.execPath}`,
+      '  argv=.+',
+      `  cwd=${process.cwd()}`,
+      `  user=${userInfo().username}`,
+      '  metadata=\\{"mode":"production"\\}',
+      '  Process status: \\w+',
+      '  CPU: \\d+\\.\\d%',
+      '  Memory: \\d+\\.\\d MB',
+    ];
+    expect(lines).toEqual(wanted.map((line) => expect.stringMatching(new RegExp(`^${line}$`))));
+  });
+
+  test('--json gives the whole status', async () => {
+    const { directory, at } = here();
+    const free = await check(...at, '--json');
+    expect(free.status).toBe(1);
+    const path = join(directory, 'bot.lock');
+    expect(JSON.parse(free.stdout)).toMatchObject({ name: 'bot', path, held: false, holders: [] });
+
+    using _held = lockSync('bot', { directory, metadata: [1] });
+    const held = await check('--json', ...at);
+    expect(held.status).toBe(0);
+    expect(JSON.parse(held.stdout)).toMatchObject({
+      name: 'bot',
+      path,
+      held: true,
+      shared: false,
+      holders: [
+        {
+          pid: process.pid,
+          acquiredAt: expect.stringMatching(ISO_TIME),
+          processStartedAt: expect.stringMatching(ISO_TIME),
+          metadata: [1],
+          source: 'kernel',
+        },
+      ],
+    });
+  });
+});
+
+describe('check', () => {
+  test('names every reader of a shared lock', async () => {
+    const { directory, at } = here();
+    const actor = await Actor.start();
+    await actor.lock('bot', { directory, shared: true });
+    using _own = lockSync('bot', { directory, shared: true });
+    const { status, stdout } = await cli('check', 'bot', ...at);
+    expect(status).toBe(0);
+    expect(stdout).toContain(`PID: ${process.pid}`);
+    expect(stdout).toContain(`PID: ${actor.pid}`);
+  });
+
+  test('does not say "not running" because nobody reads what it prints', async () => {
+    const { directory, at } = here();
+    using _held = lockSync('bot', { directory });
+    const args = ['-c', 'read go; exec "$@"', 'sh', process.execPath, CLI, 'check', 'bot', ...at];
+    const { child, finished } = start('sh', args, { stdio: ['pipe', 'pipe', 'pipe'] });
+    await new Promise((resolve) => child.stdout?.once('close', resolve).destroy());
+    child.stdin?.end('go\n');
+    const { status, stderr } = await finished;
+    expect(status).not.toBe(1);
+    expect(stderr).not.toMatch(/^ +at /m);
+  });
+});
+
+describe('in a directory that this user may not look into', () => {
+  test('no command claims that the lock is free', async ({ skip }) => {
+    skip(!isRoot, 'needs root, to hold as one user and to ask as another');
+    const { directory, at } = here();
+    const secret = join(directory, 'secret');
+    mkdirSync(secret, { mode: 0o700 });
+    at[1] = secret;
+    using _held = lockSync('bot', { directory: secret });
+    const asNobody = ['--reuid', '65534', '--clear-groups', process.execPath, CLI];
+    for (const args of [
+      ['check', 'bot'],
+      ['kill', 'bot'],
+      ['wait', 'bot'],
+    ]) {
+      const end = await run('setpriv', [...asNobody, ...args, ...at]);
+      expect.soft(end, args[0]).toMatchObject({ status: 77, stdout: '' });
+    }
+  });
+});
+
+describe.each([
+  ['kill NAME', (...more: string[]) => cli('kill', 'bot', ...more)],
+  ['NAME --kill', (...more: string[]) => cli('bot', '--kill', ...more)],
+])('%s', (_, kill) => {
+  test('says NOT RUNNING with status 1, and creates nothing', async () => {
+    const { directory, at } = here();
+    const end = await kill(...at);
+    expect(end).toMatchObject({ status: 1, stdout: "Application 'bot': NOT RUNNING\n" });
+    expect(readdirSync(directory)).toEqual([]);
+  });
+
+  test('asks with SIGTERM, and returns with status 0 when the lock is free', async () => {
+    const { directory, at } = here();
+    const { pid, finished } = await holder(directory);
+    const end = await kill(...at);
+    expect(end).toMatchObject({
+      status: 0,
+      stdout: `Application 'bot': stopped (PID ${pid})\n`,
+      stderr: '',
+    });
+    expect(checkRunning('bot', { directory })).toBe(false);
+    expect((await finished).status).toBe('SIGTERM');
+  });
+
+  test('gives up with status 3 after --timeout SECONDS, and --force ends it', async () => {
+    const { directory, at } = here();
+    const { pid, finished } = await holder(directory, "trap '' TERM");
+    const refused = await kill(...at, '--timeout', '0.1');
+    expect(refused).toMatchObject({ status: 3, stdout: '' });
+    expect(refused.stderr).toMatch(new RegExp(`^.*still running, PID ${pid}.*--force.*\\n$`));
+    expect(checkRunning('bot', { directory })).toBe(true);
+
+    const forced = await kill('--force', ...at);
+    expect(forced.status).toBe(0);
+    expect((await finished).status).toBe('SIGKILL');
+  });
+
+  test('--json tells the outcome', async () => {
+    const { directory, at } = here();
+    const none = await kill(...at, '--json');
+    expect(none.status).toBe(1);
+    expect(JSON.parse(none.stdout)).toEqual({ name: 'bot', outcome: 'none', holders: [] });
+
+    const { pid } = await holder(directory, "trap '' TERM");
+    const running = await kill(...at, '--json', '--timeout=0');
+    expect(running.status).toBe(3);
+    expect(JSON.parse(running.stdout)).toMatchObject({ outcome: 'running', holders: [{ pid }] });
+
+    const gone = await kill(...at, '--json', '--force');
+    expect(gone.status).toBe(0);
+    expect(JSON.parse(gone.stdout)).toMatchObject({ outcome: 'gone', holders: [{ pid }] });
+  });
+
+  test("answers 3 where the holder is another user's", async ({ skip }) => {
+    skip(!isRoot, 'needs root, to ask as another user');
+    const name = freshName();
+    using held = lockSync(name);
+    const asNobody = ['--reuid', '65534', '--clear-groups', process.execPath, CLI];
+    const end = await run('setpriv', [...asNobody, 'kill', name]);
+    expect(end).toMatchObject({ status: 3, stdout: '' });
+    expect(end.stderr).toContain(`may not signal PID ${process.pid}`);
+    expect(held.held).toBe(true);
+  });
+});
+
+describe('wait', () => {
+  test('returns 0 at once when nobody holds, silently, and creates nothing', async () => {
+    const { directory, at } = here();
+    expect(await cli('wait', 'bot', ...at)).toEqual({ status: 0, stdout: '', stderr: '' });
+    expect(readdirSync(directory)).toEqual([]);
+  });
+
+  test('returns 0 when the lock is freed, having printed no decoration into a pipe', async () => {
+    const { directory, at } = here();
+    const held = lockSync('bot', { directory });
+    const { finished } = start(process.execPath, [CLI, 'wait', 'bot', ...at]);
+    await expect.poll(() => inspect('bot', { directory }).waiters, POLL).toBe(1);
+    held.release();
+    expect(await finished).toEqual({ status: 0, stdout: '', stderr: '' });
+    expect(checkRunning('bot', { directory })).toBe(false);
+  });
+
+  test.each(['0', '0.05', '.05'])('returns 75 after --timeout %s', async (seconds) => {
+    const { directory, at } = here();
+    using held = lockSync('bot', { directory });
+    const end = await cli('wait', 'bot', '--timeout', seconds, ...at);
+    expect(end).toMatchObject({ status: 75, stdout: '' });
+    expect(end.stderr).toMatch(/^.*still running\n$/);
+    expect(held.held).toBe(true);
+  });
+
+  test('waits for readers too', async () => {
+    const { directory, at } = here();
+    using _held = lockSync('bot', { directory, shared: true });
+    expect((await cli('wait', 'bot', '--timeout', '0', ...at)).status).toBe(75);
+  });
+
+  test('--json tells whether it is free, and how long that took', async () => {
+    const { directory, at } = here();
+    const free = await cli('wait', 'bot', '--json', ...at);
+    expect(JSON.parse(free.stdout)).toEqual({
+      name: 'bot',
+      free: true,
+      waitedMs: expect.any(Number),
+    });
+
+    using _held = lockSync('bot', { directory });
+    const end = await cli('wait', 'bot', '--timeout', '0.1', '--json', ...at);
+    expect(end).toMatchObject({ status: 75, stderr: '' });
+    const { free: freed, waitedMs } = JSON.parse(end.stdout);
+    expect(freed).toBe(false);
+    expect(waitedMs).toBeGreaterThanOrEqual(100);
+  });
+
+  test.each([
+    ['80 columns', 'stty cols 80;'],
+    ['unknown width', ''],
+  ])('shows on a terminal of %s for whom it waits and how long', async (_, stty) => {
+    const { directory, at } = here();
+    const { pid } = await holder(directory, '', EVIL);
+    const command = `${stty} '${process.execPath}' '${CLI}' wait bot --timeout 0.05 ${at.join(' ')}`;
+    const { stdout } = await run('script', ['-qec', command, '/dev/null']);
+    expect(stdout).toContain(`⏳ Waiting for 'bot', held by PID ${pid}`);
+    if (stty === '') expect(stdout).toMatch(/: 0 s\r/);
+    // Its own carriage returns and erasures aside, nothing that a terminal would obey.
+    expect(stdout.replaceAll('\r', '').replaceAll('\x1b[K', '')).not.toMatch(UNPRINTABLE);
+  });
+});
+
+describe('list', () => {
+  test('says so when nothing is held', async () => {
+    const { directory, at } = here();
+    writeFileSync(join(directory, 'stale.lock'), ' {}');
+    const end = await cli('list', ...at);
+    expect(end).toMatchObject({ status: 0, stdout: 'No lock is held here.\n', stderr: '' });
+    expect(JSON.parse((await cli('list', '--json', ...at)).stdout)).toEqual([]);
+  });
+
+  test('shows the held locks of that directory, by name, and no others', async () => {
+    const { directory, at } = here();
+    using _elsewhere = lockSync('elsewhere', { directory: freshDirectory() });
+    using _b = lockSync('b-reader', { directory, shared: true });
+    using _a = lockSync('a-writer', { directory });
+    lockSync('released', { directory }).release();
+    writeFileSync(join(directory, 'foreign.txt'), '');
+    writeFileSync(join(directory, 'bad name.lock'), '');
+
+    const { status, stdout } = await cli('list', ...at);
+    expect(status).toBe(0);
+    const [head, ...rows] = stdout.trimEnd().split('\n');
+    expect(head).toMatch(/^NAME +MODE +PID +USER +HELD FOR +COMMAND$/);
+    expect(rows).toEqual([
+      expect.stringMatching(new RegExp(`^a-writer +exclusive +${process.pid} +\\S+ +\\d+ s +.+`)),
+      expect.stringMatching(new RegExp(`^b-reader +shared +${process.pid} +\\S+ +\\d+ s +.+`)),
+    ]);
+
+    const json = JSON.parse((await cli('list', '--json', ...at)).stdout);
+    expect(json).toMatchObject([
+      { name: 'a-writer', held: true, shared: false, holders: [{ pid: process.pid }] },
+      { name: 'b-reader', held: true, shared: true, holders: [{ pid: process.pid }] },
+    ]);
+  });
+});
+
+describe('path', () => {
+  test('prints what lockPath returns, whatever the working directory and the environment', async () => {
+    const name = freshName();
+    const { directory, at } = here();
+    const env = {
+      PATH: process.env.PATH,
+      HOME: '/nowhere',
+      TMPDIR: '/nowhere',
+      XDG_STATE_HOME: '/x',
+    };
+    const print = async (...args: string[]) => {
+      const options = { cwd: directory, env };
+      return (await run(process.execPath, [CLI, 'path', name, ...args], options)).stdout;
+    };
+    expect(await print()).toBe(`/tmp/${name}.lock\n`);
+    expect(await print('--scope', 'machine')).toBe(`${lockPath(name)}\n`);
+    expect(await print('--scope=user')).toBe(`${lockPath(name, { scope: 'user' })}\n`);
+    expect(await print(...at)).toBe(`${join(directory, name)}.lock\n`);
+    expect(JSON.parse(await print('--json'))).toEqual({ name, path: lockPath(name) });
+    expect(readdirSync(directory)).toEqual([]);
+  });
+});
+
+describe('help', () => {
+  test.each(['run', 'check', 'kill', 'wait', 'list', 'path'])('%s --help', async (command) => {
+    const end = await cli(command, '--help');
+    expect(end).toMatchObject({ status: 0, stderr: '' });
+    expect(end.stdout).toMatch(new RegExp(`^kernel-lock ${command}\\b`));
+    for (const option of ['--json', '--scope', '--directory']) expect(end.stdout).toContain(option);
+    expect(await cli('help', command)).toEqual(end);
+    expect(await cli(command, 'bot', '-h')).toEqual(end);
+  });
+
+  test('of the whole names every command', async () => {
+    const [general, ...others] = await Promise.all([
+      cli('--help'),
+      cli('-h'),
+      cli('help'),
+      cli('bot', '--kill', '--help'),
+      cli('help', 'constructor'),
+    ]);
+    expect(general).toMatchObject({ status: 0, stderr: '' });
+    for (const word of [
+      'run',
+      'check',
+      'kill',
+      'wait',
+      'list',
+      'path',
+      '--check',
+      '--kill',
+      '64',
+    ]) {
+      expect(general?.stdout).toContain(word);
+    }
+    for (const other of others) expect(other).toEqual(general);
+  });
+});
+
+describe('a usage error is one line and status 64:', () => {
+  test.each<string[]>([
+    [],
+    ['--json'],
+    ['bot'],
+    ['bot', '--list'],
+    ['bot', '--check', '--kill'],
+    ['bot', '--check', '--force'],
+    ['bot', '--check', '--timeout', '1'],
+    ['--check'],
+    ['--kill'],
+    ['check'],
+    ['check', 'one', 'two'],
+    ['check', 'bot', '--force'],
+    ['check', 'bot', '--json=yes'],
+    ['check', 'bot', '--', 'true'],
+    ['check', 'bot', '--scope', 'galaxy'],
+    ['check', 'bot', '--scope'],
+    ['check', 'bot', '--directory'],
+    ['check', 'bot', '--scope', 'user', '--directory', '/tmp'],
+    ['check', 'bot', '--no.such.option'],
+    ['kill', 'bot', '--timeout', '-1'],
+    ['kill', 'bot', '--timeout', 'soon'],
+    ['kill', 'bot', '--timeout='],
+    ['kill', 'bot', '--timeout', '1e3'],
+    ['wait', 'bot', '--timeout', '0x10'],
+    ['wait', 'bot', '--timeout', 'Infinity'],
+    ['wait', 'bot', '--timeout', '2147484'],
+    ['wait', 'bot', '--force'],
+    ['list', 'bot'],
+    ['path'],
+    ['run'],
+    ['run', 'bot'],
+    ['run', 'bot', '--'],
+    ['run', '--', 'true'],
+    ['run', 'bot', 'true'],
+    ['run', 'bot', '-n', '-w', '--', 'true'],
+    ['run', 'bot', '-s', '-x', '--', 'true'],
+    ['run', 'bot', '-w', '-5', '--', 'true'],
+    ['run', 'bot', '--wait=soon', '--', 'true'],
+    ['run', 'bot', '-w', '1.2.3', '--', 'true'],
+    ['run', 'bot', '-E', '--', 'true'],
+    ['run', 'bot', '-E', '256', '--', 'true'],
+    ['run', 'bot', '-E', '-1', '--', 'true'],
+    ['run', 'bot', '-E', 'x', '--', 'true'],
+    ['constructor', 'bot'],
+    ['one\ntwo'],
+    ['check', 'bot', '--scope', 'one\ntwo'],
+    ['check', 'bot', '--one\ntwo'],
+    ['wait', 'bot', '--timeout', 'one\ntwo'],
+    ['run', 'bot', '-E', 'one\ntwo', '--', 'true'],
+  ])('%j', async (...args) => {
+    expectUsageError(await cli(...args));
+  });
+
+  const LONG = 'a'.repeat(201);
+  test.each(['', '../x', 'a/b', 'con', '.', 'a b', 'a\nb', EVIL, LONG])(
+    'the name %j',
+    async (name) => {
+      const calls = [
+        cli('check', name),
+        cli('kill', name),
+        cli('wait', name),
+        cli('path', name),
+        cli('run', name, '--', 'true'),
+        cli(name, '--check'),
+        cli(name, '--kill'),
+      ];
+      for (const end of await Promise.all(calls)) {
+        expectUsageError(end);
+        expect(end.stderr).not.toMatch(UNPRINTABLE);
+      }
+    },
+  );
+
+  test.each(['', 'relative', './x', '../x', '~/x'])('the directory %j', async (directory) => {
+    const calls = ['check', 'kill', 'wait', 'path'].map((command) =>
+      cli(command, 'bot', '--directory', directory),
+    );
+    calls.push(cli('list', '--directory', directory));
+    calls.push(cli('run', 'bot', '--directory', directory, '--', 'true'));
+    for (const end of await Promise.all(calls)) expectUsageError(end);
+  });
+
+  test('with --json, a bad name is told as JSON', async () => {
+    const end = await cli('check', '../x', '--json');
+    expect(end).toMatchObject({ status: 64, stdout: '' });
+    expect(JSON.parse(end.stderr).error).toMatchObject({ code: 'LOCK_INVALID_NAME' });
+  });
+});
+
+test.each(['constructor', 'toString', 'valueOf', 'run', 'help', 'list'])(
+  'a lock may be called %s',
+  async (name) => {
+    const { at } = here();
+    const wanted = { status: 1, stdout: `Application '${name}': NOT RUNNING\n` };
+    expect(await cli('check', name, ...at)).toMatchObject(wanted);
+    // As a word that is no command, it may come first as well.
+    if (!['run', 'help', 'list'].includes(name)) {
+      expect(await cli(name, '--check', ...at)).toMatchObject(wanted);
+    }
+  },
+);
+
+describe('what a holder says of itself reaches no terminal as control characters:', () => {
+  const outputs = async (at: string[]) => {
+    const ends = await Promise.all([
+      cli('check', 'bot', ...at),
+      cli('bot', '--check', '--json', ...at),
+      cli('list', ...at),
+      cli('list', '--json', ...at),
+      cli('run', 'bot', ...at, '--', 'true'),
+      cli('run', 'bot', '--json', ...at, '--', 'true'),
+    ]);
+    return ends.map(({ stdout, stderr }) => stdout + stderr);
+  };
+  const isJson = (text: string) => /^[[{]/.test(text);
+
+  test('its arguments and its working directory', async () => {
+    const { directory, at } = here();
+    const cwd = join(directory, EVIL);
+    mkdirSync(cwd);
+    await holder(directory, `cd '${cwd}'`, EVIL);
+    for (const text of await outputs(at)) {
+      expect(text).toContain('owned');
+      expect.soft(text).not.toMatch(isJson(text) ? /(?!\n)\p{Cc}/u : UNPRINTABLE);
+    }
+  });
+
+  test('its metadata', async () => {
+    const { directory, at } = here();
+    using _held = lockSync('bot', { directory, metadata: { [EVIL]: EVIL } });
+    for (const text of await outputs(at)) {
+      expect.soft(text).not.toMatch(isJson(text) ? /(?!\n)\p{Cc}/u : UNPRINTABLE);
+    }
+    const json = (await cli('check', 'bot', '--json', ...at)).stdout;
+    expect(JSON.parse(json).holders[0].metadata).toEqual({ [EVIL]: EVIL });
+  });
+
+  test('the path of a lock, and the name of a program that is not there', async () => {
+    const directory = join(freshDirectory(), `${EVIL} '`);
+    mkdirSync(directory);
+    const at = ['--directory', directory];
+    using _held = lockSync('bot', { directory });
+    const refused = await cli('run', 'bot', ...at, '--', 'true');
+    expect(refused.status).toBe(75);
+    expect(refused.stderr).not.toMatch(UNPRINTABLE);
+    const missing = await cli('run', 'other', ...at, '--', `./${EVIL}`);
+    expect(missing.status).toBe(127);
+    expect(missing.stderr).not.toMatch(UNPRINTABLE);
+  });
+});
