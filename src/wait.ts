@@ -1,6 +1,7 @@
 // Waiting for a lock: the native part queues, this side keeps time and cancels.
 
 import { isMainThread } from 'node:worker_threads';
+import { onAbort } from './cancel.js';
 import { DEADLOCK, type Failure, native, PENDING } from './native.js';
 import type { LockRequest } from './request.js';
 
@@ -42,24 +43,26 @@ export function waitAsync(
 
   return new Promise((resolve, reject) => {
     let timer: NodeJS.Timeout | undefined;
+    let forget: (() => void) | undefined;
     const leave = () => {
       clearTimeout(timer);
-      signal?.removeEventListener('abort', abort);
+      forget?.();
     };
     const cancel = () => {
       leave();
       waiting.delete(ticket);
       native().withdraw(ticket);
     };
-    const abort = () => {
-      cancel();
-      reject(signal?.reason);
-    };
     waiting.set(ticket, (result) => {
       leave();
       resolve(result);
     });
-    signal?.addEventListener('abort', abort);
+    if (signal !== undefined) {
+      forget = onAbort(signal, () => {
+        cancel();
+        reject(signal.reason);
+      });
+    }
     if (wait !== true) {
       timer = setTimeout(() => {
         cancel();

@@ -5,7 +5,7 @@ import { describe, expect, test } from 'vitest';
 import { REPOSITORY } from './support/run.js';
 
 const LAYERS = [
-  ['types', 'errors', 'proc'],
+  ['types', 'errors', 'proc', 'cancel'],
   ['native', 'path', 'options', 'linux', 'lost', 'shutdown', 'report'],
   ['owner', 'request', 'wait'],
   ['inspect'],

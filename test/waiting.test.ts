@@ -1,0 +1,289 @@
+// Waiting: in order, cancelled in any race, and beside everything else that a program does.
+import { execFile } from 'node:child_process';
+import { lookup } from 'node:dns/promises';
+import { readdirSync, readFileSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
+import { setTimeout as sleep, setImmediate as tick } from 'node:timers/promises';
+import { promisify } from 'node:util';
+import { describe, expect, test } from 'vitest';
+import { inspect, type Lock, lock, lockSync, tryLock } from '../dist/index.js';
+import { Actor } from './support/actor.js';
+import { freshDirectory } from './support/scratch.js';
+
+const threads = () => readdirSync('/proc/self/task').length;
+const descriptors = () => readdirSync('/proc/self/fd').length;
+
+async function until(condition: () => boolean): Promise<void> {
+  while (!condition()) await tick();
+}
+
+/** Nobody holds or waits, and the threads that waited are gone. */
+async function untilQuiet(options: { directory: string }, before: number): Promise<void> {
+  await until(() => threads() <= before);
+  expect(inspect('bot', options)).toMatchObject({ held: false, waiters: 0 });
+}
+
+describe('first in, first out', () => {
+  test('across 20 processes', { timeout: 60_000 }, async () => {
+    const options = { directory: freshDirectory() };
+    const held = lockSync('bot', options);
+    const actors = await Promise.all(Array.from({ length: 20 }, () => Actor.start()));
+    for (const [place, actor] of actors.entries()) {
+      actor.tell('lockLater', 'turn', 'bot', { ...options, wait: true });
+      await until(() => inspect('bot', options).waiters === place + 1);
+    }
+    held.release();
+    const order: number[] = [];
+    await Promise.all(
+      actors.map(async (actor, place) => {
+        const { value } = await actor.event('turn');
+        order.push(place);
+        await actor.release(value as number);
+      }),
+    );
+    expect(order).toEqual(actors.map((_, place) => place));
+  });
+
+  test('of 1,000 in one process, with one thread between them', async () => {
+    const options = { directory: freshDirectory() };
+    const before = threads();
+    const held = lockSync('bot', options);
+    const order: number[] = [];
+    const waits = Array.from({ length: 1000 }, async (_, place) => {
+      const mine = await lock('bot', { ...options, wait: true });
+      order.push(place);
+      mine.release();
+    });
+    expect(inspect('bot', options).waiters).toBeLessThanOrEqual(1);
+    expect(threads()).toBe(before + 1);
+    held.release();
+    await Promise.all(waits);
+    expect(order).toEqual(Array.from({ length: 1000 }, (_, place) => place));
+    await untilQuiet(options, before);
+  });
+
+  test('readers behind a writer stay behind it', async () => {
+    const options = { directory: freshDirectory() };
+    const reader = lockSync('data', { ...options, shared: true });
+    const order: string[] = [];
+    const writer = lock('data', { ...options, wait: true }).then((mine) => {
+      order.push('writer');
+      return mine;
+    });
+    const readers = [1, 2].map(async () => {
+      const mine = await lock('data', { ...options, shared: true, wait: true });
+      order.push('reader');
+      return mine;
+    });
+    reader.release();
+    (await writer).release();
+    for (const mine of await Promise.all(readers)) mine.release();
+    expect(order).toEqual(['writer', 'reader', 'reader']);
+  });
+});
+
+describe('100,000 calls on one name in one tick', () => {
+  test('without waiting: one gets it, all others are refused', { timeout: 120_000 }, async () => {
+    const options = { directory: freshDirectory() };
+    // Each refusal looks the holder up and is slow; fewer tell as much.
+    const results = await Promise.allSettled(
+      Array.from({ length: 2_000 }, () => lock('bot', options)),
+    );
+    const granted = results.filter(({ status }) => status === 'fulfilled');
+    expect(granted).toHaveLength(1);
+    (granted[0] as PromiseFulfilledResult<Lock>).value.release();
+  });
+
+  test('waiting: all get it, in order', { timeout: 120_000 }, async () => {
+    const options = { directory: freshDirectory() };
+    const before = threads();
+    let turn = 0;
+    let outOfOrder = 0;
+    await Promise.all(
+      Array.from({ length: 100_000 }, async (_, place) => {
+        const mine = await lock('bot', { ...options, wait: true });
+        if (turn++ !== place) outOfOrder++;
+        mine.release();
+      }),
+    );
+    expect({ turn, outOfOrder }).toEqual({ turn: 100_000, outOfOrder: 0 });
+    await untilQuiet(options, before);
+  });
+
+  test('cancelled: all are gone at once', { timeout: 120_000 }, async () => {
+    const options = { directory: freshDirectory() };
+    const before = threads();
+    const held = lockSync('bot', options);
+    const controller = new AbortController();
+    const { signal } = controller;
+    const waits = Array.from({ length: 100_000 }, () =>
+      lock('bot', { ...options, wait: true, signal }).then(
+        () => 1,
+        () => 0,
+      ),
+    );
+    controller.abort();
+    expect((await Promise.all(waits)).reduce<number>((sum, one) => sum + one, 0)).toBe(0);
+    held.release();
+    await untilQuiet(options, before);
+  });
+});
+
+describe('a cancel that races the grant', () => {
+  test('10,000 rounds: nothing is orphaned, whoever wins', { timeout: 120_000 }, async () => {
+    const options = { directory: freshDirectory() };
+    const before = { threads: threads(), descriptors: descriptors() };
+    let granted = 0;
+    let cancelled = 0;
+    for (let round = 0; round < 10_000; round++) {
+      const held = lockSync('bot', options);
+      const controller = new AbortController();
+      const waiting = lock('bot', { ...options, wait: true, signal: controller.signal });
+      // The grant is on its way when the cancel comes: at once, in the next tick, a little later.
+      held.release();
+      if (round % 3 === 1) await tick();
+      if (round % 3 === 2) for (let spin = 0; spin < round; spin++) Math.sqrt(spin);
+      controller.abort();
+      await waiting.then(
+        (mine) => {
+          granted++;
+          mine.release();
+        },
+        () => cancelled++,
+      );
+    }
+    expect(granted + cancelled).toBe(10_000);
+    // A race that only ever goes one way would prove nothing.
+    expect(granted).toBeGreaterThan(0);
+    expect(cancelled).toBeGreaterThan(0);
+    await untilQuiet(options, before.threads);
+    expect(descriptors()).toBeLessThanOrEqual(before.descriptors);
+    tryLock('bot', options)?.release();
+  });
+
+  test('an abort in the same tick as the grant is an abort', async () => {
+    const options = { directory: freshDirectory() };
+    const before = threads();
+    const held = lockSync('bot', options);
+    const controller = new AbortController();
+    const waiting = lock('bot', { ...options, wait: true, signal: controller.signal });
+    await until(() => inspect('bot', options).waiters === 1);
+    held.release();
+    // The thread has the lock; this thread has not heard of it yet.
+    while (!inspect('bot', options).held) {
+      // busy, so that no event is delivered
+    }
+    controller.abort();
+    await expect(waiting).rejects.toMatchObject({ name: 'AbortError' });
+    await untilQuiet(options, before);
+  });
+
+  test('timeouts as well: 300 waits with times around the hand-over', async () => {
+    const options = { directory: freshDirectory() };
+    const before = threads();
+    for (let round = 0; round < 10; round++) {
+      const held = lockSync('bot', options);
+      const waits = Array.from({ length: 30 }, (_, index) =>
+        lock('bot', { ...options, wait: index % 4 }).then(
+          (mine) => mine.release(),
+          () => {},
+        ),
+      );
+      await sleep(1);
+      held.release();
+      await Promise.all(waits);
+    }
+    await untilQuiet(options, before);
+  });
+
+  test('is through within milliseconds', async () => {
+    const options = { directory: freshDirectory() };
+    using _held = lockSync('bot', options);
+    const times: number[] = [];
+    for (let round = 0; round < 50; round++) {
+      const controller = new AbortController();
+      const waiting = lock('bot', { ...options, wait: true, signal: controller.signal });
+      await until(() => inspect('bot', options).waiters === 1);
+      const from = performance.now();
+      controller.abort();
+      await waiting.catch(() => {});
+      await until(() => inspect('bot', options).waiters === 0);
+      times.push(performance.now() - from);
+    }
+    times.sort((a, b) => a - b);
+    expect(times[25]).toBeLessThan(5);
+  });
+});
+
+describe('100 waits on 100 names', () => {
+  test('leave fs, DNS, timers and child processes alone', async () => {
+    const options = { directory: freshDirectory() };
+    const names = Array.from({ length: 100 }, (_, index) => `name${index}`);
+    const held = names.map((name) => lockSync(name, options));
+    const waits = names.map((name) => lock(name, { ...options, wait: true }));
+    await until(() => names.every((name) => inspect(name, options).waiters === 1));
+    const before = process.cpuUsage();
+    const from = performance.now();
+
+    const [file, address, child] = await Promise.all([
+      readFile('/proc/self/status', 'utf8'),
+      lookup('localhost'),
+      promisify(execFile)('sh', ['-c', 'sleep 0.1; echo done']),
+      sleep(100),
+    ]);
+    expect(file).toContain('State:');
+    expect(address.address).toMatch(/127\.0\.0\.1|::1/);
+    expect(child.stdout).toBe('done\n');
+    // Nothing of it was held up by a waiter, and the waiters slept.
+    expect(performance.now() - from).toBeLessThan(5_000);
+    const { user, system } = process.cpuUsage(before);
+    expect(user + system).toBeLessThan(2_000_000);
+
+    for (const one of held) one.release();
+    for (const one of await Promise.all(waits)) one.release();
+  });
+
+  test('never run while nothing changes', async () => {
+    const options = { directory: freshDirectory() };
+    const names = Array.from({ length: 100 }, (_, index) => `name${index}`);
+    const known = new Set(readdirSync('/proc/self/task'));
+    const held = names.map((name) => lockSync(name, options));
+    const waits = names.map((name) => lock(name, { ...options, wait: true }));
+    await until(() => names.every((name) => inspect(name, options).waiters === 1));
+    const waiters = readdirSync('/proc/self/task').filter((task) => !known.has(task));
+    const switches = () =>
+      waiters.map((task) =>
+        Number(
+          /^voluntary_ctxt_switches:\t(\d+)/m.exec(
+            readFileSync(`/proc/self/task/${task}/status`, 'utf8'),
+          )?.[1],
+        ),
+      );
+    const before = switches();
+    expect(before.length).toBeGreaterThanOrEqual(100);
+    await sleep(500); // the time in which nothing is to happen
+    expect(switches()).toEqual(before);
+    for (const one of held) one.release();
+    for (const one of await Promise.all(waits)) one.release();
+  });
+});
+
+describe('the signal that ends a wait', () => {
+  test('leaves the program its own: the usual ones still arrive, a foreign one still kills', async () => {
+    const options = { directory: freshDirectory() };
+    const actor = await Actor.start();
+    const held = lockSync('bot', options);
+    actor.tell('lockLater', 'turn', 'bot', { ...options, wait: true });
+    await until(() => inspect('bot', options).waiters === 1);
+    const status = readFileSync(`/proc/${actor.pid}/status`, 'utf8');
+    const caught = BigInt(`0x${/^SigCgt:\t(\w+)/m.exec(status)?.[1]}`);
+    const own = [...Array(64).keys()]
+      .map((index) => index + 1)
+      .filter((number) => number >= 34 && (caught >> BigInt(number - 1)) & 1n);
+    expect(own).toHaveLength(1); // one real-time signal, above those of the C library
+    // Sent by somebody else, it does what it did before: it ends the process.
+    process.kill(actor.pid, own[0]);
+    await actor.ended; // which Node has no name for, and without the signal would never come
+    held.release();
+  });
+});
