@@ -195,10 +195,9 @@ export function privateDirectory(directory: string): string | undefined {
     return "this service has a private /tmp (systemd's PrivateTmp=)";
   }
   if (mount.point === '/' && mount.type === 'overlay') return 'this is a container';
-  // Where another process may be asked (root may), the first one's view settles it.
-  const own = statOrUndefined(directory, statSync);
-  const first = statOrUndefined(`/proc/1/root${directory}`, statSync);
-  if (own && first && (own.dev !== first.dev || own.ino !== first.ino)) {
+  // Everybody may read where the first process has its mounts.
+  const first = mountOf(parseMounts(read('/proc/1/mountinfo') ?? ''), directory);
+  if (first !== undefined && (first.device !== mount.device || first.root !== mount.root)) {
     return 'this process has a mount namespace of its own';
   }
   return undefined;
