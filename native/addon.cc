@@ -3,6 +3,7 @@
 // business of the TypeScript side.
 #include <napi.h>
 
+#include <algorithm>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -41,7 +42,7 @@ class Environment final : public Owner {
 
  private:
   Napi::Value SetRecordHead(const Napi::CallbackInfo& info);
-  Napi::Value OnSettled(const Napi::CallbackInfo& info);
+  Napi::Value Probe(const Napi::CallbackInfo& info);
   Napi::Value TryAcquire(const Napi::CallbackInfo& info);
   Napi::Value Enqueue(const Napi::CallbackInfo& info);
   Napi::Value Collect(const Napi::CallbackInfo& info);
@@ -59,25 +60,26 @@ class Environment final : public Owner {
   static void Close(void* raw);
   static void CallSettled(napi_env env, napi_value callback, void* context, void* data);
   void AnnounceSettled();
-  void Forget(uint32_t id);
+  void Forget(uint64_t id);
   bool HoldsConflicting(const std::string& path, Mode mode) const;
-  uint32_t Keep(Handle handle, Mode mode, std::string path);
+  bool WaitsConflicting(const std::string& path, Mode mode) const;
+  uint64_t Keep(Handle handle, Mode mode, std::string path);
   Napi::Value ToValue(const Outcome& outcome, Mode mode, std::string path);
   Napi::Value ToValue(const Failure& failure);
 
   struct Pending {
     std::shared_ptr<Ticket> ticket;
     std::string path;
+    Napi::FunctionReference settled;  // empty for a synchronous one
   };
 
   Napi::Env env_;
   std::shared_ptr<const std::string> record_head_ = std::make_shared<const std::string>();
-  std::unordered_map<uint32_t, Held> held_;
-  std::unordered_map<uint32_t, Pending> pending_;
+  std::unordered_map<uint64_t, Held> held_;
+  std::unordered_map<uint64_t, Pending> pending_;
   size_t asynchronous_ = 0;  // of the pending ones; they keep the process alive
-  uint32_t next_id_ = 1;
+  uint64_t next_id_ = 1;
   napi_threadsafe_function settled_ = nullptr;
-  Napi::FunctionReference on_settled_;
   std::mutex settled_mutex_;
   std::vector<std::shared_ptr<Ticket>> settled_tickets_;
 };
@@ -88,7 +90,23 @@ Mode ToMode(const Napi::Value& shared) {
 
 std::string ToText(const Napi::Value& text) { return text.As<Napi::String>().Utf8Value(); }
 
-uint32_t ToId(const Napi::Value& id) { return id.As<Napi::Number>().Uint32Value(); }
+// A string of bytes, one character each.
+std::string ToBytes(const Napi::Value& bytes) {
+  size_t size = 0;
+  napi_get_value_string_latin1(bytes.Env(), bytes, nullptr, 0, &size);
+  std::string text(size, '\0');
+  napi_get_value_string_latin1(bytes.Env(), bytes, text.data(), size + 1, &size);
+  return text;
+}
+
+uint64_t ToId(const Napi::Value& id) {
+  return static_cast<uint64_t>(id.As<Napi::Number>().Int64Value());
+}
+
+// Exact up to 2^53, which no process counts to.
+Napi::Value FromId(Napi::Env env, uint64_t id) {
+  return Napi::Number::New(env, static_cast<double>(id));
+}
 
 Napi::Value Environment::ToValue(const Failure& failure) {
   if (failure.syscall == nullptr) return env_.Undefined();
@@ -101,7 +119,7 @@ Napi::Value Environment::ToValue(const Failure& failure) {
 Napi::Value Environment::ToValue(const Outcome& outcome, Mode mode, std::string path) {
   switch (outcome.status) {
     case Status::acquired:
-      return Napi::Number::New(env_, Keep(outcome.handle, mode, std::move(path)));
+      return FromId(env_, Keep(outcome.handle, mode, std::move(path)));
     case Status::held:
       return Napi::Number::New(env_, kHeld);
     case Status::unsafe:
@@ -113,18 +131,32 @@ Napi::Value Environment::ToValue(const Outcome& outcome, Mode mode, std::string 
   return ToValue(outcome.failure);
 }
 
-uint32_t Environment::Keep(Handle handle, Mode mode, std::string path) {
-  const uint32_t id = next_id_++;
+uint64_t Environment::Keep(Handle handle, Mode mode, std::string path) {
+  const uint64_t id = next_id_++;
   held_.emplace(id, Held{handle, mode, std::move(path)});
   return id;
 }
 
+// By file, because a path may lead there under another name.
 bool Environment::HoldsConflicting(const std::string& path, Mode mode) const {
-  for (const auto& entry : held_) {
+  return std::any_of(held_.begin(), held_.end(), [&](const auto& entry) {
     const Held& held = entry.second;
-    if (held.path == path && (mode == Mode::exclusive || held.mode == Mode::exclusive)) return true;
+    return (mode == Mode::exclusive || held.mode == Mode::exclusive) &&
+           is_current(held.handle, path);
+  });
+}
+
+// A wait of this environment stands before one that starts now, granted and
+// not yet announced perhaps, and its lock would never be released.
+bool Environment::WaitsConflicting(const std::string& path, Mode mode) const {
+  bool own = false;
+  bool exclusive = mode == Mode::exclusive;
+  for (const auto& entry : pending_) {
+    if (entry.second.path != path) continue;
+    own = true;
+    exclusive = exclusive || entry.second.ticket->mode == Mode::exclusive;
   }
-  return false;
+  return own && (exclusive || has_exclusive_waiter(path));
 }
 
 // setRecordHead(head): the constant part of the owner record
@@ -150,14 +182,9 @@ Napi::Value Environment::TryAcquire(const Napi::CallbackInfo& info) {
   return ToValue(outcome, mode, std::move(path));
 }
 
-// onSettled(callback): callback(ticket, result) for each asynchronous ticket
-Napi::Value Environment::OnSettled(const Napi::CallbackInfo& info) {
-  on_settled_ = Napi::Persistent(info[0].As<Napi::Function>());
-  return env_.Undefined();
-}
-
-// enqueue(path, shared, recordTail, synchronous, endless): ticket, kDeadlock or
-// a failure
+// enqueue(path, shared, recordTail, settled, endless): ticket, kDeadlock or a
+// failure. `settled(result)` is called when the wait is over; where there is
+// none, the ticket is to be collected.
 Napi::Value Environment::Enqueue(const Napi::CallbackInfo& info) {
   std::string path = ToText(info[0]);
   auto ticket = std::make_shared<Ticket>();
@@ -165,27 +192,29 @@ Napi::Value Environment::Enqueue(const Napi::CallbackInfo& info) {
   ticket->mode = ToMode(info[1]);
   ticket->record_head = record_head_;
   ticket->record_tail = ToText(info[2]);
-  ticket->synchronous = info[3].As<Napi::Boolean>().Value();
+  ticket->synchronous = !info[3].IsFunction();
   if (ticket->synchronous && info[4].As<Napi::Boolean>().Value() &&
-      (HoldsConflicting(path, ticket->mode) || waits_behind_own(path, ticket->mode, this))) {
+      (HoldsConflicting(path, ticket->mode) || WaitsConflicting(path, ticket->mode))) {
     return Napi::Number::New(env_, kDeadlock);
   }
   ticket->id = next_id_++;
   // A settled ticket may be announced before `enqueue` returns.
   if (!ticket->synchronous && asynchronous_++ == 0) napi_ref_threadsafe_function(env_, settled_);
-  const uint32_t id = ticket->id;
-  pending_.emplace(id, Pending{ticket, path});
+  const uint64_t id = ticket->id;
+  Pending& pending = pending_.emplace(id, Pending{ticket, path, {}}).first->second;
+  if (!ticket->synchronous) pending.settled = Napi::Persistent(info[3].As<Napi::Function>());
   const Failure failure = enqueue(path, ticket);
   if (failure.syscall != nullptr) {
     Forget(id);
     return ToValue(failure);
   }
-  return Napi::Number::New(env_, id);
+  return FromId(env_, id);
 }
 
-void Environment::Forget(uint32_t id) {
+void Environment::Forget(uint64_t id) {
   const auto found = pending_.find(id);
-  if (!found->second.ticket->synchronous && --asynchronous_ == 0) {
+  const bool synchronous = found->second.ticket->synchronous;
+  if (!synchronous && --asynchronous_ == 0) {
     napi_unref_threadsafe_function(env_, settled_);
   }
   pending_.erase(found);
@@ -193,20 +222,20 @@ void Environment::Forget(uint32_t id) {
 
 // collect(ticket, milliseconds): kPending, or what tryAcquire returns
 Napi::Value Environment::Collect(const Napi::CallbackInfo& info) {
-  const uint32_t id = ToId(info[0]);
-  const Pending pending = pending_.at(id);
+  const uint64_t id = ToId(info[0]);
+  const std::shared_ptr<Ticket> ticket = pending_.at(id).ticket;
   Outcome outcome;
-  if (!collect(pending.ticket, info[1].As<Napi::Number>().Int64Value()) ||
-      !take(pending.ticket, outcome)) {
+  if (!collect(ticket, info[1].As<Napi::Number>().Int64Value()) || !take(ticket, outcome)) {
     return Napi::Number::New(env_, kPending);
   }
+  std::string path = std::move(pending_.at(id).path);
   Forget(id);
-  return ToValue(outcome, pending.ticket->mode, pending.path);
+  return ToValue(outcome, ticket->mode, std::move(path));
 }
 
 // withdraw(ticket): it will not be announced any more, and holds nothing
 Napi::Value Environment::Withdraw(const Napi::CallbackInfo& info) {
-  const uint32_t id = ToId(info[0]);
+  const uint64_t id = ToId(info[0]);
   const auto found = pending_.find(id);
   if (found == pending_.end()) return env_.Undefined();
   withdraw(found->second.ticket);
@@ -238,10 +267,10 @@ void Environment::AnnounceSettled() {
     const auto found = pending_.find(ticket->id);
     Outcome outcome;
     if (found == pending_.end() || !take(ticket, outcome)) continue;
+    const Napi::FunctionReference settled = std::move(found->second.settled);
     std::string path = std::move(found->second.path);
     Forget(ticket->id);
-    on_settled_.Call(
-        {Napi::Number::New(env_, ticket->id), ToValue(outcome, ticket->mode, std::move(path))});
+    settled.Call({ToValue(outcome, ticket->mode, std::move(path))});
   }
 }
 
@@ -259,6 +288,21 @@ Napi::Value Environment::IsCurrent(const Napi::CallbackInfo& info) {
   const auto found = held_.find(ToId(info[0]));
   return Napi::Boolean::New(
       env_, found != held_.end() && is_current(found->second.handle, found->second.path));
+}
+
+// probe(path): 'free', 'shared', 'exclusive' or undefined
+Napi::Value Environment::Probe(const Napi::CallbackInfo& info) {
+  switch (probe(ToText(info[0]))) {
+    case LockState::free:
+      return Napi::String::New(env_, "free");
+    case LockState::shared:
+      return Napi::String::New(env_, "shared");
+    case LockState::exclusive:
+      return Napi::String::New(env_, "exclusive");
+    case LockState::unknown:
+      break;
+  }
+  return env_.Undefined();
 }
 
 // pinProcess(pid): process or a failure
@@ -284,7 +328,7 @@ Napi::Value Environment::UnpinProcess(const Napi::CallbackInfo& info) {
 Napi::Value Environment::ReplaceProcess(const Napi::CallbackInfo& info) {
   const auto list = info[0].As<Napi::Array>();
   std::vector<std::string> arguments;
-  for (uint32_t i = 0; i < list.Length(); ++i) arguments.push_back(ToText(list.Get(i)));
+  for (uint32_t i = 0; i < list.Length(); ++i) arguments.push_back(ToBytes(list.Get(i)));
   return ToValue(replace_process(arguments, held_.at(ToId(info[1])).handle));
 }
 
@@ -318,13 +362,13 @@ void Environment::Start(const Napi::Object& exports) {
   napi_add_env_cleanup_hook(env_, Close, this);
   remember_stdio();
   Export<&Environment::SetRecordHead>(exports, "setRecordHead");
-  Export<&Environment::OnSettled>(exports, "onSettled");
   Export<&Environment::TryAcquire>(exports, "tryAcquire");
   Export<&Environment::Enqueue>(exports, "enqueue");
   Export<&Environment::Collect>(exports, "collect");
   Export<&Environment::Withdraw>(exports, "withdraw");
   Export<&Environment::Release>(exports, "release");
   Export<&Environment::IsCurrent>(exports, "isCurrent");
+  Export<&Environment::Probe>(exports, "probe");
   Export<&Environment::PinProcess>(exports, "pinProcess");
   Export<&Environment::SignalProcess>(exports, "signalProcess");
   Export<&Environment::UnpinProcess>(exports, "unpinProcess");

@@ -34,8 +34,34 @@ void restore_file_limit() {
   ::setrlimit(RLIMIT_NOFILE, &own);
 }
 
-// Which descriptors were inherited can't be asked. Those that the runtime opens for itself are
-// anonymous inodes (epoll, eventfd, io_uring) and pipes of which it has both ends.
+// Which descriptors were inherited can't be asked. Those that the runtime opens
+// for itself are anonymous inodes (epoll, eventfd, io_uring) and two pipes of
+// which it has both ends: one does not block, the other is libuv's lock around
+// its signal handlers, whose one byte is a 42 (uv__signal_unlock). GNU make
+// passes both ends of its jobserver on, with other bytes.
+bool is_runtimes_pipe(const std::vector<int>& fds) {
+  int reader = -1;
+  bool writes = false;
+  bool blocks = false;
+  for (const int fd : fds) {
+    const int flags = ::fcntl(fd, F_GETFL);
+    blocks = blocks || (flags & O_NONBLOCK) == 0;
+    if ((flags & O_ACCMODE) == O_RDONLY) reader = fd;
+    writes = writes || (flags & O_ACCMODE) == O_WRONLY;
+  }
+  if (reader < 0 || !writes) return false;
+  if (!blocks) return true;
+
+  int copy[2];
+  if (::pipe2(copy, O_CLOEXEC | O_NONBLOCK) != 0) return true;
+  char bytes[2] = {};
+  const bool is_lock = ::tee(reader, copy[1], sizeof(bytes), SPLICE_F_NONBLOCK) == 1 &&
+                       ::read(copy[0], bytes, sizeof(bytes)) == 1 && bytes[0] == 42;
+  ::close(copy[0]);
+  ::close(copy[1]);
+  return is_lock;
+}
+
 std::vector<int> inherited_descriptors(int lock) {
   std::map<std::string, std::vector<int>> by_target;
   DIR* const directory = ::opendir("/proc/self/fd");
@@ -52,9 +78,9 @@ std::vector<int> inherited_descriptors(int lock) {
   std::vector<int> inherited;
   for (const auto& [target, fds] : by_target) {
     const bool anonymous = target.rfind("anon_inode:", 0) == 0;
-    const bool both_ends = target.rfind("pipe:", 0) == 0 && fds.size() > 1;
+    const bool own_pipe = target.rfind("pipe:", 0) == 0 && is_runtimes_pipe(fds);
     for (const int fd : fds) {
-      if (fd < kStandardStreams || (!anonymous && !both_ends)) inherited.push_back(fd);
+      if (fd < kStandardStreams || (!anonymous && !own_pipe)) inherited.push_back(fd);
     }
   }
   return inherited;

@@ -49,6 +49,12 @@ void release(Handle handle);
 // Whether the file at `path` is still the one that is locked.
 bool is_current(Handle handle, const std::string& path);
 
+enum class LockState { unknown, free, shared, exclusive };
+
+// Finds out by trying, for the blink of an eye: only where the kernel can't be
+// asked who holds the lock.
+LockState probe(const std::string& path);
+
 // A blocking acquisition in a thread of its own. `interrupt` may come from any
 // other thread and at any moment, before the wait has begun as well; the caller
 // sees to it that the waiting thread has not ended (one mutex for both).

@@ -19,12 +19,20 @@ constexpr mode_t kPermissionBits = 07777;
 
 Outcome failed(const char* syscall) { return {Status::failed, kNoHandle, {syscall, errno}}; }
 
+// Never 0, 1 or 2, which a program may have closed: child processes would inherit
+// the lock as a standard stream, and what is printed would end in the record.
 int open_retrying(const char* path, int flags, mode_t mode = 0) {
+  constexpr int kFirstOwn = 3;
   int fd;
   do {
     fd = ::open(path, flags, mode);
   } while (fd < 0 && errno == EINTR);
-  return fd;
+  if (fd < 0 || fd >= kFirstOwn) return fd;
+  const int moved = ::fcntl(fd, F_DUPFD_CLOEXEC, kFirstOwn);
+  const int reason = errno;
+  ::close(fd);
+  errno = reason;
+  return moved;
 }
 
 // Where the sticky bit is refused (macOS allows it to root alone), the
@@ -128,6 +136,22 @@ void release(Handle handle) {
   // a copy of the descriptor.
   ::flock(static_cast<int>(handle), LOCK_UN);
   ::close(static_cast<int>(handle));
+}
+
+LockState probe(const std::string& path) {
+  const int fd = open_retrying(path.c_str(), O_RDONLY | kOpenFlags);
+  if (fd < 0) return errno == ENOENT ? LockState::free : LockState::unknown;
+  LockState state = LockState::unknown;
+  // Shared first, so that two who ask do not take each other for holders.
+  if (::flock(fd, LOCK_SH | LOCK_NB) != 0) {
+    if (errno == EWOULDBLOCK) state = LockState::exclusive;
+  } else if (::flock(fd, LOCK_EX | LOCK_NB) != 0) {
+    if (errno == EWOULDBLOCK) state = LockState::shared;
+  } else {
+    state = LockState::free;
+  }
+  ::close(fd);
+  return state;
 }
 
 bool is_current(Handle handle, const std::string& path) {

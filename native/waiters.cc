@@ -1,5 +1,6 @@
 #include "waiters.h"
 
+#include <algorithm>
 #include <chrono>
 #include <mutex>
 #include <unordered_map>
@@ -65,10 +66,19 @@ void grant(Guard& guard, const std::shared_ptr<Ticket>& ticket, const Outcome& o
 
 // The readers that stand next in line get in together with the first.
 void grant_readers(Guard& guard, Line& line) {
-  while (!line.tickets.empty() && line.tickets.front()->mode == Mode::shared) {
+  const auto reader_waits = [&line] {
+    return !line.tickets.empty() && line.tickets.front()->mode == Mode::shared;
+  };
+  while (reader_waits()) {
+    guard.unlock();
     const Outcome outcome = try_acquire(line.path, Mode::shared);
+    guard.lock();
     if (outcome.status != Status::acquired) return;
-    grant(guard, take_first(line), outcome);
+    if (reader_waits()) {
+      grant(guard, take_first(line), outcome);
+    } else {
+      release(outcome.handle);
+    }
   }
 }
 
@@ -123,18 +133,14 @@ bool has_waiters(const std::string& path) {
   return all.lines.count(path) != 0;
 }
 
-bool waits_behind_own(const std::string& path, Mode mode, const Owner* owner) {
+bool has_exclusive_waiter(const std::string& path) {
   Waiters& all = waiters();
   const Guard guard(all.mutex);
   const auto found = all.lines.find(path);
   if (found == all.lines.end()) return false;
-  bool conflict = mode == Mode::exclusive;
-  bool own = false;
-  for (const auto& ticket : found->second->tickets) {
-    own = own || ticket->owner == owner;
-    conflict = conflict || ticket->mode == Mode::exclusive;
-  }
-  return own && conflict;
+  const auto& tickets = found->second->tickets;
+  return std::any_of(tickets.begin(), tickets.end(),
+                     [](const auto& ticket) { return ticket->mode == Mode::exclusive; });
 }
 
 void withdraw(const std::shared_ptr<Ticket>& ticket) {

@@ -26,7 +26,7 @@ class Owner {
 
 struct Ticket {
   Owner* owner = nullptr;
-  uint32_t id = 0;
+  uint64_t id = 0;
   Mode mode = Mode::exclusive;
   bool synchronous = false;  // collected by `collect`, else announced by `Owner::ready`
   std::shared_ptr<const std::string> record_head;
@@ -47,9 +47,8 @@ Failure enqueue(const std::string& path, const std::shared_ptr<Ticket>& ticket);
 // Whether somebody of this process waits for the path.
 bool has_waiters(const std::string& path);
 
-// Whether a waiter of `owner` stands in the path's line already whose grant a
-// ticket of this mode would have to wait for.
-bool waits_behind_own(const std::string& path, Mode mode, const Owner* owner);
+// Whether somebody of this process waits for the path exclusively.
+bool has_exclusive_waiter(const std::string& path);
 
 // Leaves the line. A grant that came meanwhile is released at once.
 void withdraw(const std::shared_ptr<Ticket>& ticket);

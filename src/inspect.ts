@@ -1,5 +1,5 @@
 import { readdirSync } from 'node:fs';
-import { join } from 'node:path';
+import { type LockError, LockPathError, LockSystemError } from './errors.js';
 import { describeProcess, type FileLocks, LockTable } from './linux.js';
 import { checkInput, checkOptions, LOCATION_OPTIONS } from './options.js';
 import { type OwnerRecord, readRecord } from './owner.js';
@@ -11,35 +11,37 @@ import type { Holder, LocationOptions, LockStatus } from './types.js';
  * lock itself, so it disturbs neither a holder nor a starter. A lock that never existed is
  * not held.
  *
- * @throws LockError `LOCK_INVALID_NAME`, `LOCK_INVALID_OPTION`.
+ * @throws LockError `LOCK_INVALID_NAME`, `LOCK_INVALID_OPTION`; and, because then nothing is known,
+ *   `LOCK_PERMISSION` where this user may not look into the directory, `LOCK_SYSTEM` where the
+ *   kernel's table can't be read.
  */
 export function inspect(name: string, options: LocationOptions = {}): LockStatus {
-  checkInput(name, options, LOCATION_OPTIONS);
-  const path = lockFile(name, options);
-  return statusOf(name, path, new LockTable().locksOn(path));
+  const path = lockFile(name, checkInput(name, options, LOCATION_OPTIONS));
+  return statusOf(name, path, locksOn(name, path));
 }
 
 /**
- * The held locks of a scope or directory, by name. A directory that can't be read has none.
+ * The held locks of a scope or directory, by name. A directory that is not there has none.
  *
- * @throws LockError `LOCK_INVALID_OPTION`.
+ * @throws LockError `LOCK_INVALID_OPTION`; `LOCK_PERMISSION` where this user may not read the
+ *   directory.
  */
 export function list(options: LocationOptions = {}): LockStatus[] {
-  checkOptions(options, LOCATION_OPTIONS);
-  const directory = lockDirectory(options);
+  const directory = lockDirectory(checkOptions(options, LOCATION_OPTIONS));
   let files: string[];
   try {
     files = readdirSync(directory);
-  } catch {
-    return [];
+  } catch (cause) {
+    if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return [];
+    throw unreadable(cause, undefined, directory);
   }
-  const table = new LockTable();
+  const table = readLockTable(directory);
   const statuses: LockStatus[] = [];
   for (const file of files.sort()) {
     const name = nameOfFile(file);
     if (name === undefined) continue;
-    const path = join(directory, file);
-    const locks = table.locksOn(path);
+    const path = lockFile(name, { directory });
+    const locks = locksOn(name, path, table);
     if (locks.held) statuses.push(statusOf(name, path, locks));
   }
   return statuses;
@@ -49,21 +51,56 @@ export function list(options: LocationOptions = {}): LockStatus[] {
  * Whether somebody holds the lock now. Like `inspect`, it disturbs nobody. Whoever starts a
  * program on the strength of `false` may still lose the race: acquire instead of asking.
  *
- * @throws LockError `LOCK_INVALID_NAME`, `LOCK_INVALID_OPTION`.
+ * @throws LockError as `inspect`.
  */
 export function checkRunning(name: string, options: LocationOptions = {}): boolean {
-  checkInput(name, options, LOCATION_OPTIONS);
-  return new LockTable().locksOn(lockFile(name, options)).held;
+  return locksOn(name, lockFile(name, checkInput(name, options, LOCATION_OPTIONS))).held;
 }
 
-function statusOf(name: string, path: string, locks: FileLocks): LockStatus {
+/** What the kernel says of the lock. Throws `LOCK_PERMISSION` where it may not be asked. */
+export function locksOn(name: string, path: string, table?: LockTable): FileLocks {
+  try {
+    return (table ?? new LockTable()).locksOn(path);
+  } catch (cause) {
+    throw unreadable(cause, name, path);
+  }
+}
+
+function readLockTable(directory: string): LockTable {
+  try {
+    return new LockTable();
+  } catch (cause) {
+    throw unreadable(cause, undefined, directory);
+  }
+}
+
+function unreadable(cause: unknown, lockName: string | undefined, path: string): LockError {
+  const { code, message, syscall, errno } = cause as NodeJS.ErrnoException;
+  const text = `Nothing can be told about locks here: ${message}`;
+  const details = {
+    lockName,
+    path,
+    syscall,
+    errno: errno === undefined ? undefined : -errno,
+    cause,
+  };
+  return code === 'EACCES' || code === 'ENOTDIR' || code === 'ENAMETOOLONG'
+    ? new LockPathError('LOCK_PERMISSION', text, details)
+    : new LockSystemError(text, details);
+}
+
+/** What the kernel said, joined with what the record says of the same process. */
+export function statusOf(name: string, path: string, locks: FileLocks): LockStatus {
   const record = locks.held ? readRecord(path) : undefined;
   return {
     name,
     path,
     held: locks.held,
     shared: locks.shared,
-    holders: locks.pids.map((pid) => holderOf(pid, record)),
+    holders:
+      locks.held && locks.callers.length === 0 && record !== undefined
+        ? [claimedHolder(record)]
+        : [...new Set(locks.holders.map(({ pid }) => pid))].map((pid) => holderOf(pid, record)),
     waiters: locks.waiters,
   };
 }
@@ -90,5 +127,26 @@ function holderOf(pid: number, record: OwnerRecord | undefined): Holder {
     memoryBytes: facts.memoryBytes,
     metadata: own?.metadata,
     source: 'kernel',
+  };
+}
+
+// The lock is held by a process that can't be seen from here, in another PID namespace: what the
+// record says is all there is, and its pid is that namespace's.
+function claimedHolder(record: OwnerRecord): Holder {
+  const { pid, acquiredAt, executable, argv, cwd, user, hostname, metadata } = record;
+  return {
+    pid,
+    acquiredAt,
+    processStartedAt: undefined,
+    executable,
+    argv,
+    cwd,
+    user,
+    hostname,
+    status: undefined,
+    cpuPercent: undefined,
+    memoryBytes: undefined,
+    metadata,
+    source: 'record',
   };
 }

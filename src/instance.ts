@@ -3,7 +3,7 @@ import { dirname } from 'node:path';
 import { LockHeldError } from './errors.js';
 import { privateDirectory } from './linux.js';
 import { type Lock, lockSync } from './lock.js';
-import { checkInput, LOCK_SYNC_OPTIONS } from './options.js';
+import { checkInput, LOCK_SYNC_OPTIONS, type OptionName } from './options.js';
 import { conflictReport, privateDirectoryWarning } from './report.js';
 import { type ShutdownSignal, shutDownOnSignals } from './shutdown.js';
 import type { LockSyncOptions } from './types.js';
@@ -27,6 +27,13 @@ export interface SingleInstanceOptions extends LockSyncOptions {
   logger?: Logger | undefined;
 }
 
+const INSTANCE_OPTIONS: readonly OptionName[] = [
+  ...LOCK_SYNC_OPTIONS,
+  'onConflict',
+  'onShutdown',
+  'shutdownTimeout',
+  'logger',
+];
 const DEFAULT_SHUTDOWN_TIMEOUT = 10_000;
 
 /**
@@ -44,21 +51,20 @@ export class SingleInstance {
   readonly #stopListening: () => void;
 
   constructor(name: string, options: SingleInstanceOptions = {}) {
-    checkInput(name, options, [
-      ...LOCK_SYNC_OPTIONS,
-      'onConflict',
-      'onShutdown',
-      'shutdownTimeout',
-      'logger',
-    ]);
-    const { onConflict = 'exit', onShutdown, shutdownTimeout, logger, ...lockOptions } = options;
+    const checked = checkInput(name, options, INSTANCE_OPTIONS);
+    const { onConflict = 'exit', onShutdown, shutdownTimeout, logger, ...lockOptions } = checked;
     const log = logger ?? console;
 
     this.lock = acquire(name, lockOptions, onConflict, logger);
-    log.info(`✅ Lock acquired for '${name}' (PID: ${process.pid})`);
-    const directory = dirname(this.lock.path);
-    const reason = privateDirectory(directory);
-    if (reason !== undefined) log.warn(privateDirectoryWarning(directory, reason));
+    try {
+      log.info(`✅ Lock acquired for '${name}' (PID: ${process.pid})`);
+      const directory = dirname(this.lock.path);
+      const reason = privateDirectory(directory);
+      if (reason !== undefined) log.warn(privateDirectoryWarning(directory, reason));
+    } catch (error) {
+      this.lock.release(); // a logger's; nobody gets an instance to release
+      throw error;
+    }
 
     this.#stopListening = shutDownOnSignals({
       work: (signal) => onShutdown?.(signal),
@@ -95,9 +101,12 @@ function acquire(
   } catch (error) {
     if (onConflict === 'throw' || !(error instanceof LockHeldError)) throw error;
     const report = conflictReport(name, [error.holder], options);
-    // Synchronously, because the process ends here.
-    if (logger === undefined) writeSync(2, `${report}\n`);
-    else logger.error(report);
-    process.exit(1);
+    try {
+      // Synchronously, because the process ends here.
+      if (logger === undefined) writeSync(2, `${report}\n`);
+      else logger.error(report);
+    } finally {
+      process.exit(1); // also where nobody can be told: a second bot must not run on
+    }
   }
 }

@@ -1,7 +1,18 @@
 // What the Linux kernel says about locks and processes, read from /proc: without a probe that
 // could get into a starter's way, and without opening anything for writing.
 
-import { lstatSync, readdirSync, readFileSync, readlinkSync, statSync } from 'node:fs';
+import {
+  closeSync,
+  constants,
+  lstatSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  readSync,
+} from 'node:fs';
+import { basename } from 'node:path';
+import { native } from './native.js';
 import {
   deviceNumber,
   type LockLine,
@@ -32,6 +43,12 @@ export interface ProcessFacts {
   memoryBytes: number | undefined;
 }
 
+/** A process that has a lock's descriptor, and who called flock on that. */
+export interface LockHolder {
+  pid: number;
+  caller: number;
+}
+
 /** What the kernel says of the locks on one file. */
 export interface FileLocks {
   held: boolean;
@@ -39,7 +56,7 @@ export interface FileLocks {
   /** Who called flock for it, as the lock table has it; may be dead while a child holds on. */
   callers: number[];
   /** The processes that hold it, as far as they can be told. */
-  pids: number[];
+  holders: LockHolder[];
   waiters: number;
 }
 
@@ -47,76 +64,171 @@ export const UNLOCKED: FileLocks = {
   held: false,
   shared: false,
   callers: [],
-  pids: [],
+  holders: [],
   waiters: 0,
 };
 
-/** One reading of the kernel's lock table, to look files up in. */
+/** How much of /proc/locks the kernel hands out at once, and consistently; about 76 locks. */
+const TABLE_PAGE = 4096;
+
+/**
+ * One reading of the kernel's lock table, to look files up in. Throws what the reading throws.
+ */
 export class LockTable {
   readonly #lines = new Map<string, LockLine[]>();
+  readonly #devices = new Map<bigint, string>();
+  readonly #descriptors = new Map<number, Map<string, string[]> | undefined>();
+  #allLocks: Set<string> | undefined;
 
   constructor() {
-    for (const line of parseLocks(read('/proc/locks') ?? '')) {
+    const { text, reads } = readTable(TABLE_PAGE);
+    for (const line of parseLocks(text)) {
       const lines = this.#lines.get(line.file);
       if (lines === undefined) this.#lines.set(line.file, [line]);
       else lines.push(line);
     }
+    if (reads <= 1) this.#allLocks = new Set(this.#lines.keys());
   }
 
-  /** The locks on the file at `path`; a path that can't be looked at is not locked. */
+  /**
+   * The locks on the file at `path`. Throws what lstat throws, unless there is no such file.
+   */
   locksOn(path: string): FileLocks {
-    const file = fileKey(path);
-    const lines = file === undefined ? undefined : this.#lines.get(file);
-    if (file === undefined || lines === undefined) return UNLOCKED;
+    const file = this.#keyOf(path);
+    if (file === undefined) return UNLOCKED;
+    const lines = this.#lines.get(file);
+    if (lines === undefined) {
+      return this.#missed(file) ? new LockTable().locksOn(path) : unseen(path);
+    }
     const held = lines.filter((line) => !line.waiting);
+    if (held.length === 0) return { ...unseen(path), waiters: lines.length };
     const callers = [...new Set(held.map((line) => line.pid))];
     return {
-      held: held.length > 0,
+      held: true,
       shared: held.some((line) => line.shared),
       callers,
-      pids: holdersOf(file, callers),
+      holders: this.#holdersOf(path, file, callers),
       waiters: lines.length - held.length,
     };
   }
-}
 
-/**
- * The processes that have the locked file open. The table names who called flock; that one may
- * be dead, or may have closed it, while a child that inherited the descriptor holds on.
- */
-function holdersOf(file: string, callers: number[]): number[] {
-  const holders = new Set<number>();
-  for (const pid of callers) {
-    const has = pid > 0 ? hasLocked(pid, file) : false;
-    // 'unknown': another user's process, whose descriptors can't be read. It is alive, so the
-    // table's word stands.
-    if (has === true || has === 'unknown') holders.add(pid);
+  /**
+   * Whether the kernel confirms that the process holds a lock on the file at `path` now;
+   * `undefined` where it does not tell this user.
+   */
+  holdsLock(pid: number, path: string): boolean | undefined {
+    const file = this.#keyOf(path);
+    if (file === undefined) return false;
+    const callers = this.#lockedBy(pid, path, file);
+    return callers && callers.length > 0;
   }
-  if (holders.size < callers.length) {
-    for (const pid of allPids()) if (hasLocked(pid, file) === true) holders.add(pid);
+
+  // The table is read page by page, by position: an unlock in between shifts the rest, and an
+  // entry at the border of two pages is in neither. Pages that overlap by half can't miss it.
+  #missed(file: string): boolean {
+    this.#allLocks ??= new Set(parseLocks(readTable(TABLE_PAGE / 2).text).map((line) => line.file));
+    return this.#allLocks.has(file);
   }
-  return [...holders];
+
+  /**
+   * The processes that have the locked file open. The table names who called flock; that one may
+   * be dead, or may have closed it, while a child that inherited the descriptor holds on.
+   */
+  #holdersOf(path: string, file: string, callers: number[]): LockHolder[] {
+    const holders = callers.flatMap((pid) => {
+      if (pid <= 0) return [];
+      // Another user's process, whose descriptors can't be read: the table's word stands, unless
+      // it has ended.
+      const confirmed = this.#lockedBy(pid, path, file) ?? (isAlive(pid) ? [pid] : []);
+      return confirmed.map((caller) => ({ pid, caller }));
+    });
+    const found = new Set(holders.map(({ caller }) => caller));
+    if (callers.every((caller) => found.has(caller))) return holders;
+    return allPids().flatMap((pid) =>
+      (this.#lockedBy(pid, path, file) ?? []).map((caller) => ({ pid, caller })),
+    );
+  }
+
+  /**
+   * Who called flock for the locks on the file whose descriptors the process has; `undefined`
+   * where this user may not look.
+   */
+  #lockedBy(pid: number, path: string, file: string): number[] | undefined {
+    if (!this.#descriptors.has(pid)) this.#descriptors.set(pid, descriptorsOf(pid));
+    const descriptors = this.#descriptors.get(pid);
+    if (descriptors === undefined) return undefined;
+    const callers = (descriptors.get(basename(path)) ?? [])
+      .flatMap((fd) => parseLocks(read(`/proc/${pid}/fdinfo/${fd}`) ?? ''))
+      .filter((line) => line.file === file);
+    return [...new Set(callers.map((line) => line.pid))];
+  }
+
+  // As /proc/locks writes it: stat's device is another one on btrfs and on overlayfs, whose
+  // files have anonymous devices (major 0).
+  #keyOf(path: string): string | undefined {
+    const stat = lstatSync(path, { bigint: true, throwIfNoEntry: false });
+    if (stat === undefined) return undefined;
+    let device = this.#devices.get(stat.dev);
+    if (device === undefined) {
+      device = deviceNumber(stat.dev);
+      if (device.startsWith('00:')) device = deviceOfMount(path) ?? device;
+      this.#devices.set(stat.dev, device);
+    }
+    return `${device}:${stat.ino}`;
+  }
 }
 
-/** Whether the kernel confirms that the process holds a lock on the file at `path` now. */
-export function holdsLock(pid: number, path: string): boolean | 'unknown' {
-  const file = fileKey(path);
-  return file !== undefined && hasLocked(pid, file);
-}
-
-/** Whether the process has a descriptor that the lock belongs to. */
-function hasLocked(pid: number, file: string): boolean | 'unknown' {
-  const base = `/proc/${pid}`;
-  let descriptors: string[];
+/** Reads /proc/locks in pages that start `step` bytes apart. */
+function readTable(step: number): { text: string; reads: number } {
+  const page = Buffer.alloc(TABLE_PAGE);
+  const parts: string[] = [];
+  const fd = openSync('/proc/locks', 'r');
   try {
-    descriptors = readdirSync(`${base}/fd`);
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'EACCES' ? 'unknown' : false;
+    for (let at = 0; ; ) {
+      const size = readSync(fd, page, 0, TABLE_PAGE, at);
+      if (size === 0)
+        return { text: parts.join(step === TABLE_PAGE ? '' : '\n'), reads: parts.length };
+      parts.push(page.toString('latin1', 0, size));
+      at += Math.min(step, size);
+    }
+  } finally {
+    closeSync(fd);
   }
-  return descriptors.some((fd) => {
-    if (keyOfStat(statOrUndefined(`${base}/fd/${fd}`, statSync)) !== file) return false;
-    return parseLocks(read(`${base}/fdinfo/${fd}`) ?? '').some((line) => line.file === file);
-  });
+}
+
+// A process that is outside this PID namespace is in no table that this process can read, so
+// that only an attempt tells whether it holds the lock.
+function unseen(path: string): FileLocks {
+  if (link('/proc/self/ns/pid') === INITIAL_PID_NAMESPACE) return UNLOCKED;
+  const state = native().probe(path);
+  const held = state === 'shared' || state === 'exclusive';
+  return { ...UNLOCKED, held, shared: state === 'shared' };
+}
+
+/** PROC_PID_INIT_INO of the kernel's proc_ns.h, which is the same on every machine. */
+const INITIAL_PID_NAMESPACE = 'pid:[4026531836]';
+
+// The descriptors of a process by the base names of what they lead to; reading a link touches no
+// file system, where a stat could hang on a dead network mount.
+function descriptorsOf(pid: number): Map<string, string[]> | undefined {
+  const directory = `/proc/${pid}/fd`;
+  let names: string[];
+  try {
+    names = readdirSync(directory);
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EACCES' ? undefined : new Map();
+  }
+  const descriptors = new Map<string, string[]>();
+  for (const fd of names) {
+    const target = basename(link(`${directory}/${fd}`) ?? '');
+    descriptors.set(target, [...(descriptors.get(target) ?? []), fd]);
+  }
+  return descriptors;
+}
+
+function isAlive(pid: number): boolean {
+  const state = parseStat(read(`/proc/${pid}/stat`) ?? '')?.state;
+  return state !== undefined && state !== 'Z' && state !== 'X';
 }
 
 function allPids(): number[] {
@@ -125,25 +237,24 @@ function allPids(): number[] {
     .map(Number);
 }
 
-function fileKey(path: string): string | undefined {
-  return keyOfStat(statOrUndefined(path, lstatSync));
-}
+/** Names the file without opening it; the same number on every architecture of Node's. */
+const O_PATH = 0o10000000;
 
-interface FileId {
-  dev: bigint;
-  ino: bigint;
-}
-
-function keyOfStat(stat: FileId | undefined): string | undefined {
-  return stat === undefined ? undefined : `${deviceNumber(stat.dev)}:${stat.ino}`;
-}
-
-function statOrUndefined(
-  path: string,
-  stat: (path: string, options: { bigint: true; throwIfNoEntry: false }) => FileId | undefined,
-): FileId | undefined {
+// The device of the file system that the file is on, by its mount.
+function deviceOfMount(path: string): string | undefined {
   try {
-    return stat(path, { bigint: true, throwIfNoEntry: false });
+    const fd = openSync(path, O_PATH | constants.O_NOFOLLOW);
+    try {
+      const id = /^mnt_id:\t(\d+)/m.exec(read(`/proc/self/fdinfo/${fd}`) ?? '')?.[1];
+      const mounts = parseMounts(read('/proc/self/mountinfo') ?? '');
+      const device = mounts
+        .find((mount) => mount.id === id)
+        ?.device.split(':')
+        .map(Number);
+      return device?.map((part) => part.toString(16).padStart(2, '0')).join(':');
+    } finally {
+      closeSync(fd);
+    }
   } catch {
     return undefined;
   }
@@ -208,6 +319,21 @@ export function fileSystemOf(directory: string): string | undefined {
   return mountOf(parseMounts(read('/proc/self/mountinfo') ?? ''), directory)?.type;
 }
 
+/**
+ * The last `count` arguments of this process as bytes, one character each: what Node makes of
+ * them is no longer what was typed where that was not UTF-8. `undefined` where they can't be read.
+ */
+export function rawArguments(count: number): string[] | undefined {
+  const line = read('/proc/self/cmdline', 'latin1');
+  return line?.endsWith('\0') ? line.slice(0, -1).split('\0').slice(-count) : undefined;
+}
+
+/** A variable of the environment that this process was started with, whatever became of it. */
+export function initialVariable(name: string): string | undefined {
+  const variables = (read('/proc/self/environ') ?? '').split('\0');
+  return variables.find((variable) => variable.startsWith(`${name}=`))?.slice(name.length + 1);
+}
+
 let bootIdOfKernel: string | undefined;
 
 function bootId(): string | undefined {
@@ -220,9 +346,9 @@ function userName(uid: number): string {
   return parseUserName(read('/etc/passwd') ?? '', uid) ?? String(uid);
 }
 
-function read(path: string): string | undefined {
+function read(path: string, encoding: BufferEncoding = 'utf8'): string | undefined {
   try {
-    return readFileSync(path, 'utf8');
+    return readFileSync(path, encoding);
   } catch {
     return undefined;
   }

@@ -1,7 +1,8 @@
 import { mkdirSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { LockDeadlockError, LockHeldError, LockLostError, LockTimeoutError } from './errors.js';
-import { inspect } from './inspect.js';
+import { locksOn, statusOf } from './inspect.js';
+import type { FileLocks } from './linux.js';
 import { watchFile } from './lost.js';
 import { DEADLOCK, type Failure, HELD, native, UNSAFE } from './native.js';
 import {
@@ -9,7 +10,6 @@ import {
   LOCATION_OPTIONS,
   LOCK_OPTIONS,
   LOCK_SYNC_OPTIONS,
-  type OptionName,
   TRY_LOCK_OPTIONS,
 } from './options.js';
 import { type Program, recordHead, recordTail } from './owner.js';
@@ -57,6 +57,7 @@ export class Lock {
   get signal(): AbortSignal {
     if (this.#lost === undefined) {
       this.#lost = new AbortController();
+      if (this.#id === undefined) return this.#lost.signal;
       this.#stopWatching = watchFile(this.path, () => this.#verify());
       this.#verify();
     }
@@ -90,7 +91,7 @@ export class Lock {
     );
   }
 
-  /** @internal Becomes `program`, which inherits the lock; returns the error where that failed. */
+  /** @internal Becomes a program, which inherits the lock; returns the error where that failed. */
   static become(lock: Lock, args: readonly string[]): NodeJS.ErrnoException {
     if (lock.#id === undefined) throw new Error('not held');
     return systemError(native().replaceProcess(args, lock.#id));
@@ -106,8 +107,9 @@ export class Lock {
  *   `LOCK_UNSUPPORTED`, `LOCK_SYSTEM`, `LOCK_NATIVE`.
  */
 export async function lock(name: string, options: LockOptions = {}): Promise<Lock> {
-  const { wait = false, signal } = options ?? {};
-  const request = requestOf(name, options, LOCK_OPTIONS);
+  const checked = checkInput(name, options, LOCK_OPTIONS);
+  const { wait = false, signal } = checked;
+  const request = requestOf(name, checked);
   signal?.throwIfAborted();
   const lock = acquireNow(request, wait);
   if (lock !== undefined) return lock;
@@ -124,8 +126,9 @@ export async function lock(name: string, options: LockOptions = {}): Promise<Loc
  *   very thread holds or waits for.
  */
 export function lockSync(name: string, options: LockSyncOptions = {}): Lock {
-  const request = requestOf(name, options, LOCK_SYNC_OPTIONS);
-  const { wait = false } = options;
+  const checked = checkInput(name, options, LOCK_SYNC_OPTIONS);
+  const { wait = false } = checked;
+  const request = requestOf(name, checked);
   const lock = acquireNow(request, wait);
   if (lock !== undefined) return lock;
   if (wait === false) return retryOrRefuse(request);
@@ -146,7 +149,11 @@ export function lockSync(name: string, options: LockSyncOptions = {}): Lock {
  * @throws LockError as `lock` rejects, except `LOCK_HELD`.
  */
 export function tryLock(name: string, options: TryLockOptions = {}): Lock | null {
-  return acquireNow(requestOf(name, options, TRY_LOCK_OPTIONS), false) ?? null;
+  const request = requestOf(name, checkInput(name, options, TRY_LOCK_OPTIONS));
+  const lock = acquireNow(request, false);
+  if (lock !== undefined) return lock;
+  const retried = retryWhileFree(request);
+  return retried instanceof Lock ? retried : null;
 }
 
 /**
@@ -182,8 +189,7 @@ export async function withLock<T>(
  * @throws LockError `LOCK_INVALID_NAME`, `LOCK_INVALID_OPTION`.
  */
 export function lockPath(name: string, options: LocationOptions = {}): string {
-  checkInput(name, options, LOCATION_OPTIONS);
-  return lockFile(name, options);
+  return lockFile(name, checkInput(name, options, LOCATION_OPTIONS));
 }
 
 /**
@@ -197,8 +203,7 @@ export function announceProgram(program: Program): void {
 // How often a refusal is checked once more whose holder has gone, before it is told without one.
 const RETRIES = 8;
 
-function requestOf(name: string, options: LockOptions, known: readonly OptionName[]): LockRequest {
-  checkInput(name, options, known);
+function requestOf(name: string, options: LockOptions): LockRequest {
   return {
     name,
     path: lockFile(name, options),
@@ -214,10 +219,19 @@ function acquireNow(request: LockRequest, wait: boolean | number): Lock | undefi
   const { path, shared, recordTail } = request;
   let result = native().tryAcquire(path, shared, recordTail, orderly);
   if (request.ownDirectory && typeof result === 'object' && isMissingDirectory(result)) {
-    mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+    makeDirectory(request);
     result = native().tryAcquire(path, shared, recordTail, orderly);
   }
   return result === HELD ? undefined : granted(request, result);
+}
+
+function makeDirectory(request: LockRequest): void {
+  try {
+    mkdirSync(dirname(request.path), { recursive: true, mode: 0o700 });
+  } catch (error) {
+    const { syscall = 'mkdir', errno = 0 } = error as NodeJS.ErrnoException;
+    throw errorOf({ syscall, errno: -errno }, request);
+  }
 }
 
 function granted(request: LockRequest, result: number | Failure): Lock {
@@ -225,29 +239,37 @@ function granted(request: LockRequest, result: number | Failure): Lock {
   return new Lock(request, result);
 }
 
-// A refusal names the holder. Where the kernel knows none any more, the lock has been freed
-// since, and a refusal would be a false one.
-function retryOrRefuse(request: LockRequest): Lock {
-  const directory = dirname(request.path);
-  let status = inspect(request.name, { directory });
-  for (let retry = 0; !status.held && retry < RETRIES; retry++) {
+// Where the kernel knows no holder any more, the lock has been freed since, or was held for the
+// blink of an eye by somebody who asked or waited: a refusal would be a false one.
+function retryWhileFree(request: LockRequest): Lock | FileLocks {
+  let locks = locksOn(request.name, request.path);
+  for (let retry = 0; !locks.held && retry < RETRIES; retry++) {
     const lock = acquireNow(request, false);
     if (lock !== undefined) return lock;
-    status = inspect(request.name, { directory });
+    locks = locksOn(request.name, request.path);
   }
-  const holder = status.holders[0];
-  throw new LockHeldError(`'${request.name}' is held by ${nameHolder(holder?.pid)}`, {
-    lockName: request.name,
-    path: request.path,
+  return locks;
+}
+
+// A refusal names the holder.
+function retryOrRefuse(request: LockRequest): Lock {
+  const retried = retryWhileFree(request);
+  if (retried instanceof Lock) return retried;
+  const { name, path } = request;
+  const [holder] = statusOf(name, path, retried).holders;
+  throw new LockHeldError(`'${name}' is held by ${nameHolder(holder?.pid)}`, {
+    lockName: name,
+    path,
     holder,
   });
 }
 
 function timedOut(request: LockRequest, wait: true | number): LockTimeoutError {
-  const [holder] = inspect(request.name, { directory: dirname(request.path) }).holders;
+  const { name, path } = request;
+  const [holder] = statusOf(name, path, locksOn(name, path)).holders;
   return new LockTimeoutError(
-    `'${request.name}' was still held by ${nameHolder(holder?.pid)} after ${wait} ms`,
-    { lockName: request.name, path: request.path, holder },
+    `'${name}' was still held by ${nameHolder(holder?.pid)} after ${wait} ms`,
+    { lockName: name, path, holder },
   );
 }
 

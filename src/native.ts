@@ -18,22 +18,24 @@ export const DEADLOCK = -4;
 /** The native part, as addon.cc exports it. Locks, tickets and processes are numbers from 0. */
 export interface Native {
   setRecordHead(head: string): void;
-  onSettled(callback: (ticket: number, result: number | Failure) => void): void;
   tryAcquire(path: string, shared: boolean, recordTail: string, orderly: boolean): number | Failure;
   enqueue(
     path: string,
     shared: boolean,
     recordTail: string,
-    synchronous: boolean,
+    /** Called when the wait is over; without it, the ticket is to be collected. */
+    settled: ((result: number | Failure) => void) | undefined,
     endless: boolean,
   ): number | Failure;
   collect(ticket: number, milliseconds: number): number | Failure;
   withdraw(ticket: number): void;
   release(lock: number): void;
   isCurrent(lock: number): boolean;
+  probe(path: string): 'free' | 'shared' | 'exclusive' | undefined;
   pinProcess(pid: number): number | Failure;
   signalProcess(process: number, signal: number): Failure | undefined;
   unpinProcess(process: number): void;
+  /** The arguments are bytes, one character each. */
   replaceProcess(args: readonly string[], lock: number): Failure;
 }
 

@@ -52,37 +52,53 @@ export const LOCK_SYNC_OPTIONS: readonly OptionName[] = [...TRY_LOCK_OPTIONS, 'w
 export const LOCK_OPTIONS: readonly OptionName[] = [...LOCK_SYNC_OPTIONS, 'signal'];
 
 /**
- * Throws `LOCK_INVALID_NAME` or `LOCK_INVALID_OPTION` where a call's input is not what
- * `known` allows; `undefined` counts as left out.
+ * The known options of a call, checked and copied once, so that what was checked is what is used.
+ * Throws `LOCK_INVALID_NAME` or `LOCK_INVALID_OPTION`; `undefined` counts as left out.
  */
-export function checkInput(name: unknown, options: unknown, known: readonly OptionName[]): void {
+export function checkInput<T extends object>(
+  name: unknown,
+  options: T,
+  known: readonly OptionName[],
+): T {
   checkName(name);
-  checkOptions(options, known, name);
+  return checkOptions(options, known, name);
 }
 
 /** The part of `checkInput` that looks at the options. */
-export function checkOptions(options: unknown, known: readonly OptionName[], name?: string): void {
-  if (options === undefined) return;
+export function checkOptions<T extends object>(
+  options: T,
+  known: readonly OptionName[],
+  name?: string,
+): T {
   if (options === null || typeof options !== 'object') {
     throw invalid(name, `Invalid options ${show(options)}: an object is wanted`);
   }
-  for (const [option, value] of Object.entries(options)) {
+  const given = options as Record<string, unknown>;
+  for (const option in given) {
     if (!(known as readonly string[]).includes(option)) {
-      throw invalid(name, `Unknown option '${option}' (${show(value)}); ${hint(option, known)}`);
-    }
-    const rule: Rule = RULES[option as OptionName];
-    if (value !== undefined && !rule.accepts(value)) {
-      throw invalid(name, `Invalid option '${option}' (${show(value)}): ${rule.wants} is wanted`);
-    }
-  }
-  if ('scope' in options && 'directory' in options) {
-    if (options.scope !== undefined && options.directory !== undefined) {
       throw invalid(
         name,
-        `Invalid option 'scope' (${show(options.scope)}): 'directory' is given too, and a lock has one place`,
+        `Unknown option '${option}' (${show(given[option])}); ${hint(option, known)}`,
       );
     }
   }
+  const checked: Record<string, unknown> = {};
+  for (const option of known) {
+    const value = given[option];
+    if (value === undefined) continue;
+    const rule: Rule = RULES[option];
+    if (!rule.accepts(value)) {
+      throw invalid(name, `Invalid option '${option}' (${show(value)}): ${rule.wants} is wanted`);
+    }
+    checked[option] = value;
+  }
+  if (checked.scope !== undefined && checked.directory !== undefined) {
+    throw invalid(
+      name,
+      `Invalid option 'scope' (${show(checked.scope)}): 'directory' is given too, and a lock has one place`,
+    );
+  }
+  return checked as T;
 }
 
 function hint(option: string, known: readonly OptionName[]): string {

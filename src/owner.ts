@@ -3,7 +3,7 @@
 
 import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs';
 import { hostname, userInfo } from 'node:os';
-import { describeProcess } from './linux.js';
+import { startToken } from './linux.js';
 import type { JsonValue } from './types.js';
 
 /** The record's size in the file, in bytes; record.h has the same. */
@@ -35,13 +35,12 @@ export interface Program {
  * that every record fits.
  */
 export function recordHead(cwd: string, program?: Program): string {
-  const own = describeProcess(process.pid);
   const json = JSON.stringify({
     version: VERSION,
     pid: process.pid,
-    startToken: own.startToken,
+    startToken: startToken(process.pid),
     executable: clip(program?.executable ?? process.execPath, 512),
-    argv: clipList(program?.argv ?? own.argv ?? process.argv, 1280),
+    argv: clipList(program?.argv ?? commandLineOfNode(), 1280),
     cwd: clip(cwd, 512),
     user: clip(userName(), 64),
     hostname: clip(hostname(), 64),
@@ -100,6 +99,11 @@ export function parseRecord(text: string): OwnerRecord | undefined {
     hostname: text_('hostname'),
     metadata: record.metadata as JsonValue | undefined,
   };
+}
+
+// As it was typed, or nearly: Node has made the script's path absolute.
+function commandLineOfNode(): string[] {
+  return [process.argv0, ...process.execArgv, ...process.argv.slice(1)];
 }
 
 function toDate(value: unknown): Date | undefined {

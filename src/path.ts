@@ -1,6 +1,6 @@
 import { userInfo } from 'node:os';
 import { isAbsolute, join, sep } from 'node:path';
-import { LockTypeError } from './errors.js';
+import { LockPathError, LockTypeError } from './errors.js';
 import type { LocationOptions } from './types.js';
 
 const NAME = /^[A-Za-z0-9](?:[A-Za-z0-9._-]{0,198}[A-Za-z0-9_-])?$/;
@@ -30,10 +30,9 @@ export function lockDirectory(options: LocationOptions): string {
 
 /** The path of the lock's file. */
 export function lockFile(name: string, options: LocationOptions): string {
-  const file = name + SUFFIX;
-  return options.directory === undefined
-    ? `${lockDirectory(options)}${sep}${file}`
-    : join(options.directory, file);
+  // As given: `..` behind a symlink means something else to the kernel than to path.join.
+  const directory = lockDirectory(options);
+  return `${directory}${directory.endsWith(sep) ? '' : sep}${name}${SUFFIX}`;
 }
 
 /** The name of the lock whose file has this base name, if it is one's. */
@@ -57,10 +56,22 @@ let homeOfUser: string | undefined;
 // The password database's word: HOME is part of the environment, and two bots
 // that were started with different environments have to meet.
 function userDirectory(): string {
-  homeOfUser ??= userInfo().homedir;
+  homeOfUser ??= homeOf();
   return process.platform === 'darwin'
     ? join(homeOfUser, 'Library', 'Application Support', 'kernel-lock')
     : join(homeOfUser, '.local', 'state', 'kernel-lock');
+}
+
+function homeOf(): string {
+  try {
+    return userInfo().homedir;
+  } catch (cause) {
+    throw new LockPathError(
+      'LOCK_PERMISSION',
+      "This user has no home in the password database, so scope 'user' has no place; use directory",
+      { cause },
+    );
+  }
 }
 
 function typeName(value: unknown): string {

@@ -72,8 +72,8 @@ export function parseStatus(text: string): ProcessStatus {
 
 /** The arguments in /proc/PID/cmdline; a program that retitled itself is one argument. */
 export function parseCommandLine(text: string): string[] | undefined {
-  const line = text.replace(/\0+$/, '');
-  return line === '' ? undefined : line.split('\0');
+  if (text === '') return undefined;
+  return (text.endsWith('\0') ? text.slice(0, -1) : text).split('\0');
 }
 
 /** The name of a user in passwd(5). */

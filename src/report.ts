@@ -10,6 +10,17 @@ export function printable(text: string): string {
   return text.replace(UNPRINTABLE, (char) => `\\u{${(char.codePointAt(0) ?? 0).toString(16)}}`);
 }
 
+/** `value` as JSON that a terminal shows and does not obey. */
+export function printableJson(value: unknown, indent?: number): string {
+  const escaped = (char: string) =>
+    char === '\n'
+      ? char
+      : [...Array(char.length).keys()]
+          .map((index) => `\\u${char.charCodeAt(index).toString(16).padStart(4, '0')}`)
+          .join('');
+  return JSON.stringify(value, null, indent).replace(UNPRINTABLE, escaped);
+}
+
 /** A command line as a person would type it in a POSIX shell, safe to print. */
 export function commandLine(argv: readonly string[]): string {
   return argv
@@ -60,7 +71,7 @@ export function privateDirectoryWarning(directory: string, reason: string): stri
   return (
     `⚠️  ${printable(directory)} may be private to this process: ${reason}. A program outside it ` +
     'can hold a lock of the same name. To share the lock, give both the same directory (such as ' +
-    "the unit's StateDirectory= or a shared volume)"
+    "the unit's StateDirectory= or a shared volume), or use scope 'user' where the home is shared"
   );
 }
 

@@ -15,42 +15,59 @@ export interface Shutdown {
   log: { warn(message: string): void; error(message: string): void };
 }
 
+const shutdowns = new Set<Shutdown>();
+
 /**
- * On the first signal: does the work, releases, and ends the process as that signal would have.
- * From then on signals have their usual effect again. Returns a function that stops listening.
+ * On the first signal: does the work, releases, and ends the process as that signal would have,
+ * when all that listen have done theirs. From then on signals have their usual effect again.
+ * Returns a function that stops listening.
  */
 export function shutDownOnSignals(shutdown: Shutdown): () => void {
-  const stop = () => {
-    for (const signal of SIGNALS) process.off(signal, onSignal);
+  if (shutdowns.size === 0) for (const signal of SIGNALS) process.on(signal, onSignal);
+  shutdowns.add(shutdown);
+  return () => {
+    shutdowns.delete(shutdown);
+    if (shutdowns.size === 0) stopListening();
   };
-  const onSignal = (signal: ShutdownSignal) => {
-    stop();
-    void workWithinTime(shutdown, signal).then(() => {
-      shutdown.release();
-      endBy(signal);
-    });
-  };
-  for (const signal of SIGNALS) process.on(signal, onSignal);
-  return stop;
+}
+
+function stopListening(): void {
+  for (const signal of SIGNALS) process.off(signal, onSignal);
+}
+
+function onSignal(signal: ShutdownSignal): void {
+  stopListening();
+  const all = [...shutdowns].map(async (shutdown) => {
+    await workWithinTime(shutdown, signal);
+    shutdown.release();
+  });
+  void Promise.all(all).then(() => endBy(signal));
 }
 
 async function workWithinTime(shutdown: Shutdown, signal: ShutdownSignal): Promise<void> {
+  const { log, timeout } = shutdown;
   let timer: NodeJS.Timeout | undefined;
   const timeUp = new Promise<void>((resolve) => {
     timer = setTimeout(() => {
-      shutdown.log.warn(`⚠️  onShutdown took longer than ${shutdown.timeout} ms; ending without it`);
       resolve();
-    }, shutdown.timeout);
+      quietly(() => log.warn(`⚠️  onShutdown took longer than ${timeout} ms; ending without it`));
+    }, timeout);
   });
   try {
     await Promise.race([(async () => shutdown.work(signal))(), timeUp]);
   } catch (error) {
-    shutdown.log.error(
-      `onShutdown failed: ${error instanceof Error ? error.stack : String(error)}`,
-    );
+    const reason = error instanceof Error ? error.stack : String(error);
+    quietly(() => log.error(`onShutdown failed: ${reason}`));
   } finally {
     clearTimeout(timer);
   }
+}
+
+// A logger that throws does not keep the process from ending.
+function quietly(log: () => void): void {
+  try {
+    log();
+  } catch {}
 }
 
 function endBy(signal: ShutdownSignal): void {

@@ -4,8 +4,8 @@
 
 import { constants } from 'node:os';
 import { LockDeadlockError, LockPathError, LockTimeoutError } from './errors.js';
-import { inspect } from './inspect.js';
-import { holdsLock, LockTable, startToken } from './linux.js';
+import { locksOn, statusOf } from './inspect.js';
+import { type LockHolder, LockTable, startToken } from './linux.js';
 import { type Failure, native } from './native.js';
 import { checkInput, LOCATION_OPTIONS } from './options.js';
 import { readRecord } from './owner.js';
@@ -36,6 +36,8 @@ export interface Termination {
 const DEFAULT_TIMEOUT = 10_000;
 /** How often the kernel is asked whether the lock is free, in milliseconds. */
 const LOOK_AGAIN = 10;
+/** How long the holder may be out of sight before it counts as out of reach, in milliseconds. */
+const UNSEEN_GRACE = 500;
 const { ESRCH, ENOSYS, EPERM } = constants.errno;
 
 /**
@@ -77,33 +79,44 @@ export async function killRunning(name: string, options: KillOptions = {}): Prom
 
 /** What `killRunning` does, told in full. */
 export async function terminate(name: string, options: KillOptions = {}): Promise<Termination> {
-  checkInput(name, options, [...LOCATION_OPTIONS, 'force', 'timeout']);
-  const path = lockFile(name, options);
-  const { force = false, timeout = DEFAULT_TIMEOUT, ...location } = options;
+  const checked = checkInput(name, options, [...LOCATION_OPTIONS, 'force', 'timeout']);
+  const { force = false, timeout = DEFAULT_TIMEOUT } = checked;
+  const path = lockFile(name, checked);
   const signal = force ? constants.signals.SIGKILL : constants.signals.SIGTERM;
-  const { held, holders } = inspect(name, location);
-  if (!held) return { outcome: 'none', holders, failure: undefined };
-  if (holders.some((holder) => holder.pid === process.pid)) {
-    throw new LockDeadlockError(`This process holds '${name}' itself; release it instead`, {
-      lockName: name,
-      path,
-    });
+  const first = locksOn(name, path);
+  const { holders } = statusOf(name, path, first);
+  if (!first.held) return { outcome: 'none', holders, failure: undefined };
+  if (new LockTable().holdsLock(process.pid, path) === true) {
+    throw new LockDeadlockError(
+      `This process holds '${name}' itself, or has inherited it; let go of it instead`,
+      {
+        lockName: name,
+        path,
+      },
+    );
   }
 
   // A lock keeps the pid that acquired it, whoever inherits it: these are the ones to end.
-  const callers = new Set(new LockTable().locksOn(path).callers);
+  const callers = new Set(first.callers);
   const asked = new Set<number>();
-  const deadline = performance.now() + timeout;
+  const started = performance.now();
+  const deadline = started + timeout;
   let failure: Failure | undefined;
   for (;;) {
-    const locks = new LockTable().locksOn(path);
+    const locks = locksOn(name, path);
     if (!locks.callers.some((pid) => callers.has(pid))) {
       return { outcome: 'gone', holders, failure };
     }
-    for (const pid of nextToAsk(locks.pids, callers, asked)) {
+    const targets = locks.holders.filter(({ caller }) => callers.has(caller));
+    for (const pid of nextToAsk(targets, asked)) {
       asked.add(pid);
-      const refused = signalHolder(pid, path, signal);
+      const refused = signalHolder(pid, name, path, signal);
       if (refused !== undefined && refused.errno !== ESRCH) failure = refused;
+    }
+    // Somebody holds it who can't be found from here, and so can't be asked; a moment's grace,
+    // because one that is ending has closed its descriptors already.
+    if (asked.size === 0 && performance.now() > started + UNSEEN_GRACE) {
+      failure = { syscall: 'pidfd_open', errno: EPERM };
     }
     if (failure !== undefined) return { outcome: 'denied', holders, failure };
     if (performance.now() >= deadline) return { outcome: 'running', holders, failure };
@@ -112,38 +125,47 @@ export async function terminate(name: string, options: KillOptions = {}): Promis
 }
 
 // First who acquired the lock; only when those have gone, the children that hold on to it.
-function nextToAsk(pids: number[], callers: Set<number>, asked: Set<number>): number[] {
-  const first = pids.filter((pid) => callers.has(pid));
-  return (first.length > 0 ? first : pids).filter((pid) => !asked.has(pid));
+function nextToAsk(holders: LockHolder[], asked: Set<number>): number[] {
+  const first = holders.filter(({ pid, caller }) => pid === caller);
+  return (first.length > 0 ? first : holders)
+    .map(({ pid }) => pid)
+    .filter((pid) => !asked.has(pid));
 }
 
-function signalHolder(pid: number, path: string, signal: number): Failure | undefined {
+function signalHolder(
+  pid: number,
+  name: string,
+  path: string,
+  signal: number,
+): Failure | undefined {
   const pinned = native().pinProcess(pid);
-  if (typeof pinned !== 'number') {
-    if (pinned.errno !== ENOSYS) return pinned;
-    // A kernel before 5.3 has no such handle: verify, then signal by pid at once.
-    return isHolder(pid, path) ? signalByPid(pid, signal) : { syscall: 'kill', errno: EPERM };
-  }
+  // A kernel before 5.3 has no such handle: verify, then signal by pid at once.
+  if (typeof pinned !== 'number' && pinned.errno !== ENOSYS) return pinned;
   try {
-    if (!isHolder(pid, path)) return { syscall: 'pidfd_open', errno: ESRCH };
-    return native().signalProcess(pinned, signal);
+    const confirmed = isHolder(pid, name, path);
+    if (confirmed !== true) {
+      return { syscall: 'pidfd_open', errno: confirmed === false ? ESRCH : EPERM };
+    }
+    return typeof pinned === 'number'
+      ? native().signalProcess(pinned, signal)
+      : signalByPid(pid, signal);
   } finally {
-    native().unpinProcess(pinned);
+    if (typeof pinned === 'number') native().unpinProcess(pinned);
   }
 }
 
 // Where another user's descriptors can't be read, the kernel's word (it named the pid) and the
-// record's (same start token) have to agree.
-function isHolder(pid: number, path: string): boolean {
-  const confirmed = holdsLock(pid, path);
-  if (confirmed !== 'unknown') return confirmed;
+// record's (same start token) have to agree; else it is unknown.
+function isHolder(pid: number, name: string, path: string): boolean | undefined {
+  const confirmed = new LockTable().holdsLock(pid, path);
+  if (confirmed !== undefined) return confirmed;
   const record = readRecord(path);
-  return (
+  const agrees =
     record?.pid === pid &&
     record.startToken !== undefined &&
     record.startToken === startToken(pid) &&
-    new LockTable().locksOn(path).callers.includes(pid)
-  );
+    locksOn(name, path).callers.includes(pid);
+  return agrees || undefined;
 }
 
 function signalByPid(pid: number, signal: number): Failure | undefined {

@@ -17,16 +17,6 @@ type Result = number | Failure;
  */
 const WORKER_SLICE = 4;
 
-const waiting = new Map<number, (result: Result) => void>();
-
-function settle(ticket: number, result: Result): void {
-  const resolve = waiting.get(ticket);
-  waiting.delete(ticket);
-  resolve?.(result);
-}
-
-let listening = false;
-
 /**
  * Joins the line and resolves to what the native part grants: a lock, or a failure. Rejects with
  * the signal's reason where that aborts first. Keeps the process alive.
@@ -36,11 +26,6 @@ export function waitAsync(
   wait: true | number,
   signal: AbortSignal | undefined,
 ): Promise<Result | typeof TIMED_OUT> {
-  if (!listening) native().onSettled(settle);
-  listening = true;
-  const ticket = native().enqueue(request.path, request.shared, request.recordTail, false, false);
-  if (typeof ticket !== 'number') return Promise.resolve(ticket);
-
   return new Promise((resolve, reject) => {
     let timer: NodeJS.Timeout | undefined;
     let forget: (() => void) | undefined;
@@ -48,15 +33,18 @@ export function waitAsync(
       clearTimeout(timer);
       forget?.();
     };
-    const cancel = () => {
-      leave();
-      waiting.delete(ticket);
-      native().withdraw(ticket);
-    };
-    waiting.set(ticket, (result) => {
+    const settled = (result: Result) => {
       leave();
       resolve(result);
-    });
+    };
+    const { path, shared, recordTail } = request;
+    const ticket = native().enqueue(path, shared, recordTail, settled, false);
+    if (typeof ticket !== 'number') return resolve(ticket);
+
+    const cancel = () => {
+      leave();
+      native().withdraw(ticket);
+    };
     if (signal !== undefined) {
       forget = onAbort(signal, () => {
         cancel();
@@ -76,7 +64,7 @@ export function waitAsync(
 export function waitSync(request: LockRequest, wait: true | number): Result | typeof TIMED_OUT {
   const endless = wait === true;
   const { path, shared, recordTail } = request;
-  const ticket = native().enqueue(path, shared, recordTail, true, endless);
+  const ticket = native().enqueue(path, shared, recordTail, undefined, endless);
   if (typeof ticket !== 'number' || ticket === DEADLOCK) return ticket;
   const deadline = endless ? Number.POSITIVE_INFINITY : performance.now() + wait;
   for (;;) {

@@ -6,7 +6,8 @@ import { REPOSITORY } from './support/run.js';
 
 const LAYERS = [
   ['types', 'errors', 'proc', 'cancel'],
-  ['native', 'path', 'options', 'linux', 'lost', 'shutdown', 'report'],
+  ['native', 'path', 'options', 'lost', 'shutdown', 'report'],
+  ['linux'],
   ['owner', 'request', 'wait'],
   ['inspect'],
   ['lock', 'terminate'],

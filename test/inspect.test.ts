@@ -3,6 +3,8 @@ import { readFileSync, realpathSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { checkRunning, inspect, list, lockSync } from '../dist/index.js';
 import { Actor } from './support/actor.js';
+import { requireProgram, requireRoot } from './support/requires.js';
+import { run } from './support/run.js';
 import { freshDirectory } from './support/scratch.js';
 
 describe('inspect', () => {
@@ -88,6 +90,66 @@ describe('list', () => {
       ['a', true, holder.pid],
       ['b', false, holder.pid],
     ]);
+  });
+});
+
+describe('a lock table of many pages, torn by those who come and go', () => {
+  test('never makes a held lock look free', { timeout: 60_000 }, async () => {
+    const options = { directory: freshDirectory() };
+    const held = Array.from({ length: 300 }, (_, index) => lockSync(`held${index}`, options));
+    const churner = await Actor.start();
+    let over = false;
+    void churner.ask('churn', 'churned', options, 30_000).then(() => {
+      over = true;
+    });
+    const missed: string[] = [];
+    for (let index = 0; !over; index = (index + 1) % held.length) {
+      const { name } = held[index] as (typeof held)[0];
+      if (!checkRunning(name, options)) missed.push(name);
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    expect(missed).toEqual([]);
+    for (const one of held) one.release();
+  });
+});
+
+describe('in a PID namespace of its own', () => {
+  const library = new URL('../dist/index.js', import.meta.url).href;
+  const inside = (directory: string, expression: string) =>
+    run('unshare', [
+      '--pid',
+      '--fork',
+      '--mount-proc',
+      process.execPath,
+      '--input-type=module',
+      '-e',
+      `import { checkRunning, inspect, tryLock } from '${library}';
+       const options = { directory: ${JSON.stringify(directory)} };
+       console.log(JSON.stringify(${expression}));`,
+    ]);
+
+  test('a holder outside is not called free, and known by its record only', async (context) => {
+    requireRoot(context);
+    requireProgram(context, 'unshare');
+    const options = { directory: freshDirectory() };
+    using _held = lockSync('bot', { ...options, metadata: 'outside' });
+    const { stdout } = await inside(options.directory, `inspect('bot', options)`);
+    expect(JSON.parse(stdout)).toMatchObject({
+      held: true,
+      shared: false,
+      holders: [{ source: 'record', metadata: 'outside', pid: process.pid }],
+    });
+    using _reader = lockSync('data', { ...options, shared: true });
+    const shared = await inside(options.directory, `inspect('data', options)`);
+    expect(JSON.parse(shared.stdout)).toMatchObject({ held: true, shared: true });
+  });
+
+  test('a free lock is free, and can be had', async (context) => {
+    requireRoot(context);
+    requireProgram(context, 'unshare');
+    const { directory } = { directory: freshDirectory() };
+    const expression = `[checkRunning('bot', options), tryLock('bot', options) !== null, checkRunning('bot', options)]`;
+    expect(await inside(directory, expression)).toMatchObject({ stdout: '[false,true,true]\n' });
   });
 });
 

@@ -1,10 +1,12 @@
 // The rules of one process.
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync, symlinkSync } from 'node:fs';
 import { setImmediate as tick } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
-import { inspect, Lock, lock, lockSync, tryLock, withLock } from '../dist/index.js';
+import { inspect, Lock, lock, lockPath, lockSync, tryLock, withLock } from '../dist/index.js';
 import { run } from './support/run.js';
 import { freshDirectory, freshName } from './support/scratch.js';
+
+const LIBRARY = new URL('../dist/index.js', import.meta.url).href;
 
 const here = () => ({ directory: freshDirectory() });
 
@@ -46,7 +48,7 @@ describe('a lock', () => {
   test('that nobody keeps is still held after garbage collection', async () => {
     const { directory } = here();
     const program = `
-      import { lockSync, tryLock } from '${new URL('../dist/index.js', import.meta.url)}';
+      import { lockSync, tryLock } from '${LIBRARY}';
       const options = { directory: ${JSON.stringify(directory)} };
       lockSync('bot', options);
       for (let i = 0; i < 5; i++) { gc(); await new Promise(setImmediate); }
@@ -58,7 +60,7 @@ describe('a lock', () => {
   test('keeps no process alive, but a pending wait does', async () => {
     const { directory } = here();
     const program = `
-      import { lock, lockSync } from '${new URL('../dist/index.js', import.meta.url)}';
+      import { lock, lockSync } from '${LIBRARY}';
       const options = { directory: ${JSON.stringify(directory)} };
       const held = lockSync('bot', options);
       setTimeout(() => held.release(), 50).unref();
@@ -194,6 +196,83 @@ describe('waiting inside one process', () => {
     );
     reader.release();
     (await writer).release();
+  });
+});
+
+describe('LOCK_DEADLOCK is seen', () => {
+  const deadlock = expect.objectContaining({ code: 'LOCK_DEADLOCK' });
+
+  test('although the wait of this thread has been granted and not yet announced', async () => {
+    const options = here();
+    const held = lockSync('bot', options);
+    const waiting = lock('bot', { ...options, wait: true });
+    held.release();
+    // Busy, so that the thread that waits has the lock and this one has not heard of it.
+    while (!inspect('bot', options).held);
+    expect(() => lockSync('bot', { ...options, wait: true })).toThrow(deadlock);
+    (await waiting).release();
+  });
+
+  test('although the file is reached by another path', () => {
+    const { directory } = here();
+    const link = `${freshDirectory()}/link`;
+    symlinkSync(directory, link);
+    using _held = lockSync('bot', { directory });
+    expect(() => lockSync('bot', { directory: link, wait: true })).toThrow(deadlock);
+  });
+});
+
+describe('a standard stream that was closed', () => {
+  test('is not taken by the lock: child processes would inherit it', async () => {
+    const { directory } = here();
+    const program = `
+      import { closeSync, openSync, readlinkSync } from 'node:fs';
+      import { lockSync } from '${LIBRARY}';
+      closeSync(0);
+      lockSync('bot', { directory: ${JSON.stringify(directory)} });
+      const first = openSync('/dev/null');
+      console.log(first, readlinkSync('/proc/self/fd/0'));`;
+    const end = await run(process.execPath, ['--input-type=module', '-e', program]);
+    expect(end).toMatchObject({ status: 0, stdout: '0 /dev/null\n' });
+  });
+});
+
+describe('two copies of the package in one thread', () => {
+  test('each hear of their own grants', async () => {
+    const { directory } = here();
+    // The same native part, and the TypeScript that waits loaded twice.
+    const program = `
+      import { lock, lockSync } from '${LIBRARY}';
+      import { waitAsync } from '${LIBRARY.replace('index.js', 'wait.js')}?copy';
+      const options = { directory: ${JSON.stringify(directory)} };
+      const held = lockSync('bot', options);
+      const request = { name: 'bot', path: held.path, shared: false, recordTail: '' };
+      const theirs = waitAsync(request, 200);
+      const ours = lock('bot', { ...options, wait: 200 }).catch((error) => error.code);
+      held.release();
+      console.log(typeof (await theirs), await ours);`;
+    const end = await run(process.execPath, ['--input-type=module', '-e', program]);
+    expect(end).toMatchObject({ status: 0, stdout: 'number LOCK_TIMEOUT\n' });
+  });
+});
+
+describe('options', () => {
+  test('that are inherited are checked like own ones', () => {
+    const inherited = Object.create({ directory: 'relative' });
+    expect(() => lockPath('bot', inherited)).toThrow(
+      expect.objectContaining({ code: 'LOCK_INVALID_OPTION' }),
+    );
+  });
+
+  test('that change between check and use are read once', () => {
+    let reads = 0;
+    const options = {
+      get directory() {
+        return reads++ === 0 ? '/tmp' : 'relative';
+      },
+    };
+    expect(lockPath('bot', options)).toBe('/tmp/bot.lock');
+    expect(reads).toBe(1);
   });
 });
 

@@ -75,8 +75,12 @@ test('/proc/PID/status', () => {
 });
 
 test('/proc/PID/cmdline', () => {
-  expect(parseCommandLine('node\0bot.js\0--mode\0\0')).toEqual(['node', 'bot.js', '--mode']);
+  expect(parseCommandLine('node\0bot.js\0--mode\0')).toEqual(['node', 'bot.js', '--mode']);
+  expect(parseCommandLine('node\0\0')).toEqual(['node', '']);
+  expect(parseCommandLine('node')).toEqual(['node']);
   expect(parseCommandLine('')).toBeUndefined();
+  // A pattern that backtracks takes minutes for this.
+  expect(parseCommandLine(`${'\0'.repeat(1_000_000)}x`)).toHaveLength(1_000_001);
 });
 
 test('passwd', () => {

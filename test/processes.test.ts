@@ -49,7 +49,7 @@ describe('exactly one process', () => {
       const home = freshDirectory(label);
       return {
         cwd: home,
-        env: { PATH: process.env['PATH'], HOME: home, TMPDIR: home, XDG_STATE_HOME: home },
+        env: { PATH: process.env.PATH, HOME: home, TMPDIR: home, XDG_STATE_HOME: home },
       };
     });
     const [first, second] = await Promise.all(worlds.map((world) => Actor.start(world)));

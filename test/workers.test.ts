@@ -134,6 +134,19 @@ describe('the end of a worker', () => {
     });
   });
 
+  test('while its waits are being served does not take the process along', async () => {
+    const options = { directory: freshDirectory() };
+    for (let round = 0; round < 20; round++) {
+      const held = lockSync('bot', { ...options, wait: true });
+      const body = `for (let i = 0; i < 50; i++) lock(name, { ...options, wait: true }).then((mine) => mine.release());
+        say('waiting');`;
+      const worker = start('bot', options, body);
+      expect(await said(worker)).toBe('waiting');
+      held.release();
+      await worker.terminate();
+    }
+  });
+
   test('a hundred workers that come and go leave no descriptor behind', {
     timeout: 60_000,
   }, async () => {

@@ -1,11 +1,16 @@
 // What was typed, as a command with checked options.
 
 import { type ParseArgsConfig, parseArgs } from 'node:util';
+import { printable } from '../report.js';
 import type { LocationOptions, LockScope } from '../types.js';
 import type { CommandName } from './main.js';
 
 /** Told in one line; exit status 64. */
-export class UsageError extends Error {}
+export class UsageError extends Error {
+  constructor(message: string) {
+    super(printable(message));
+  }
+}
 
 /** A command as it was called; options that were not given are `undefined`. */
 export interface Call {
@@ -61,7 +66,7 @@ export function parseCommand(argv: readonly string[]): Call {
   if (first === '--help' || first === '-h' || first === 'help') {
     return helpFor(own[1] ?? '');
   }
-  const known = first !== '' && first in OPTIONS ? first : '';
+  const known = first !== '' && Object.hasOwn(OPTIONS, first) ? first : '';
   const { values, positionals } = parse(known, known === '' ? own : own.slice(1));
   if (values.help === true) return helpFor(known);
 

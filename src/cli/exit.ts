@@ -5,6 +5,8 @@ import type { LockErrorCode } from '../errors.js';
 
 export const EXIT_USAGE = 64;
 const EXIT_UNAVAILABLE = 69;
+/** A defect of this program. */
+export const EXIT_INTERNAL = 70;
 const EXIT_SYSTEM = 71;
 const EXIT_CANNOT_CREATE = 73;
 /** The lock is held, and was not to be had in time. */

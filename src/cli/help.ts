@@ -67,6 +67,6 @@ ${LOCATION}`,
 };
 
 export function help(call: Call): number {
-  printLine(COMMANDS[call.name] ?? GENERAL);
+  printLine((Object.hasOwn(COMMANDS, call.name) && COMMANDS[call.name]) || GENERAL);
   return 0;
 }

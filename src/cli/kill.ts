@@ -1,6 +1,6 @@
 import { terminate } from '../terminate.js';
 import type { Call } from './args.js';
-import { printError, printJson, printLine } from './output.js';
+import { printError, printJson, printLine, warnIfPrivate } from './output.js';
 
 const EXIT = { gone: 0, none: 1, running: 3, denied: 3 };
 
@@ -8,6 +8,7 @@ const EXIT = { gone: 0, none: 1, running: 3, denied: 3 };
 export async function kill(call: Call): Promise<number> {
   const { name, force, timeout, location } = call;
   const { outcome, holders } = await terminate(name, { ...location, force, timeout });
+  warnIfPrivate(call);
   const who = holders.map((holder) => `PID ${holder.pid}`).join(', ') || 'the holder';
   if (call.json) {
     printJson({ name, outcome, holders });

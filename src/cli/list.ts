@@ -2,13 +2,14 @@ import { list as listLocks } from '../inspect.js';
 import { commandLine } from '../report.js';
 import type { LockStatus } from '../types.js';
 import { type Call, UsageError } from './args.js';
-import { duration, printJson, printLine } from './output.js';
+import { duration, printJson, printLine, warnIfPrivate } from './output.js';
 
 export function list(call: Call): number {
   if (call.watch) throw new UsageError("'list --watch' is not there yet");
   const statuses = listLocks(call.location);
   if (call.json) printJson(statuses);
   else for (const line of table(statuses)) printLine(line);
+  warnIfPrivate(call);
   return 0;
 }
 

@@ -1,7 +1,9 @@
 #!/usr/bin/env node
 import { LockError } from '../errors.js';
+import { printable, printableJson } from '../report.js';
 import { parseCommand, UsageError } from './args.js';
-import { EXIT_OF_ERROR, EXIT_USAGE } from './exit.js';
+import { EXIT_INTERNAL, EXIT_OF_ERROR, EXIT_USAGE } from './exit.js';
+import { printError } from './output.js';
 
 // Each command is loaded when it is asked for: `run` starts programs, and should not make them wait.
 const COMMANDS = {
@@ -23,19 +25,26 @@ async function main(argv: readonly string[]): Promise<number> {
     return await command(call);
   } catch (error) {
     if (error instanceof UsageError) {
-      process.stderr.write(`kernel-lock: ${error.message} (see kernel-lock --help)\n`);
+      printError(`kernel-lock: ${error.message} (see kernel-lock --help)`);
       return EXIT_USAGE;
     }
-    if (!(error instanceof LockError)) throw error;
-    if (argv.includes('--json')) {
+    if (!(error instanceof LockError)) {
+      printError(printable(error instanceof Error ? String(error.stack) : String(error)));
+      return EXIT_INTERNAL;
+    }
+    if (wantsJson(argv)) {
       const { code, message, lockName, path, syscall, errno } = error;
-      const text = JSON.stringify({ error: { code, message, lockName, path, syscall, errno } });
-      process.stderr.write(`${text}\n`);
+      printError(printableJson({ error: { code, message, lockName, path, syscall, errno } }));
     } else {
-      process.stderr.write(`kernel-lock: ${error.message}\n`);
+      printError(`kernel-lock: ${printable(error.message)}`);
     }
     return EXIT_OF_ERROR[error.code];
   }
+}
+
+function wantsJson(argv: readonly string[]): boolean {
+  const end = argv.indexOf('--');
+  return (end < 0 ? argv : argv.slice(0, end)).includes('--json');
 }
 
 process.exitCode = await main(process.argv.slice(2));

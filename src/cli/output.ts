@@ -1,26 +1,31 @@
 // How commands print.
 
-import { dirname } from 'node:path';
 import { privateDirectory } from '../linux.js';
-import { lockFile } from '../path.js';
-import { privateDirectoryWarning } from '../report.js';
+import { lockDirectory } from '../path.js';
+import { printableJson, privateDirectoryWarning } from '../report.js';
 import type { Call } from './args.js';
 
 export function printLine(text: string): void {
-  process.stdout.write(`${text}\n`);
+  write(process.stdout, text);
 }
 
 export function printJson(value: unknown): void {
-  printLine(JSON.stringify(value, null, 2));
+  printLine(printableJson(value, 2));
 }
 
 export function printError(text: string): void {
-  process.stderr.write(`${text}\n`);
+  write(process.stderr, text);
+}
+
+// A reader that is gone (`kernel-lock check NAME | true`) must not become the exit status.
+function write(stream: NodeJS.WriteStream, text: string): void {
+  if (stream.listenerCount('error') === 0) stream.on('error', () => {});
+  stream.write(`${text}\n`);
 }
 
 /** Says so where the lock may be one that nobody else sees. */
 export function warnIfPrivate(call: Call): void {
-  const directory = dirname(lockFile(call.name, call.location));
+  const directory = lockDirectory(call.location);
   const reason = privateDirectory(directory);
   if (reason !== undefined && !call.json) printError(privateDirectoryWarning(directory, reason));
 }

@@ -1,3 +1,5 @@
+import { writeSync } from 'node:fs';
+import { isatty } from 'node:tty';
 import { inspect } from '../inspect.js';
 import { commandLine } from '../report.js';
 import type { Call } from './args.js';
@@ -5,11 +7,11 @@ import { duration } from './output.js';
 
 /**
  * On a terminal: whom this waits for and how long, renewed each second in one line of stderr.
- * Elsewhere nothing. Returns a function that ends it and clears the line.
+ * Elsewhere nothing. Returns a function that ends it and clears the line. (process.stderr would open
+ * the terminal once more, and `run` would pass that on.)
  */
 export function showWaiting(call: Call): () => void {
-  const { stderr } = process;
-  if (!stderr.isTTY || call.json) return () => {};
+  if (!isatty(2) || call.json) return () => {};
   const started = Date.now();
   const show = () => {
     const [holder] = inspect(call.name, call.location).holders;
@@ -18,12 +20,13 @@ export function showWaiting(call: Call): () => void {
         ? ''
         : `, held by PID ${holder.pid}${holder.argv ? ` (${commandLine(holder.argv)})` : ''}`;
     const line = `⏳ Waiting for '${call.name}'${who}: ${duration(Date.now() - started)}`;
-    stderr.write(`\r\x1b[K${line.slice(0, stderr.columns - 2)}`);
+    // Cut by the terminal, which knows its width.
+    writeSync(2, `\r\x1b[K\x1b[?7l${line}\x1b[?7h`);
   };
   show();
   const timer = setInterval(show, 1000);
   return () => {
     clearInterval(timer);
-    stderr.write('\r\x1b[K');
+    writeSync(2, '\r\x1b[K');
   };
 }

@@ -1,7 +1,8 @@
 import { constants } from 'node:os';
 import { LockHeldError } from '../errors.js';
+import { initialVariable, rawArguments } from '../linux.js';
 import { announceProgram, Lock, lock } from '../lock.js';
-import { commandLine, conflictReport, printable } from '../report.js';
+import { commandLine, conflictReport, printableJson } from '../report.js';
 import type { Call } from './args.js';
 import { EXIT_CONFLICT } from './exit.js';
 import { printError, warnIfPrivate } from './output.js';
@@ -26,17 +27,28 @@ export async function run(call: Call): Promise<number> {
   } catch (error) {
     hide();
     if (!(error instanceof LockHeldError)) throw error;
-    if (call.json) printError(JSON.stringify({ name, held: true, holder: error.holder }));
+    if (call.json) printError(printableJson({ name, held: true, holder: error.holder }));
     else printError(conflictReport(name, [error.holder], location));
     return call.conflictExitCode ?? EXIT_CONFLICT;
   }
   hide();
   warnIfPrivate(call);
 
-  const error = Lock.become(held, program);
+  restoreChannel();
+  const error = Lock.become(held, rawArguments(program.length) ?? program.map(bytes));
   held.release();
   const notFound = error.errno === -constants.errno.ENOENT;
   const reason = notFound ? 'not found' : `can't be executed (${error.code})`;
-  printError(`kernel-lock: ${commandLine([printable(executable)])}: ${reason}`);
+  printError(`kernel-lock: ${commandLine([executable])}: ${reason}`);
   return notFound ? EXIT_NOT_FOUND : EXIT_NOT_EXECUTABLE;
 }
+
+// A Node parent's channel; Node takes these from its environment when it starts.
+function restoreChannel(): void {
+  for (const name of ['NODE_CHANNEL_FD', 'NODE_CHANNEL_SERIALIZATION_MODE']) {
+    const value = initialVariable(name);
+    if (value !== undefined) process.env[name] = value;
+  }
+}
+
+const bytes = (text: string) => Buffer.from(text).toString('latin1');

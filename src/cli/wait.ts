@@ -3,13 +3,14 @@ import { inspect } from '../inspect.js';
 import { lock } from '../lock.js';
 import type { Call } from './args.js';
 import { EXIT_CONFLICT } from './exit.js';
-import { printError, printJson } from './output.js';
+import { printError, printJson, warnIfPrivate } from './output.js';
 import { showWaiting } from './progress.js';
 
 /** Exit status 0 when the lock is free, 75 when the time ran out. */
 export async function wait(call: Call): Promise<number> {
   const { name, location, timeout = true } = call;
   const started = performance.now();
+  warnIfPrivate(call);
   // Only who has to wait takes a place in the kernel's queue, and leaves it as soon as it is served.
   const free = !inspect(name, location).held || (await waitUntilFree(call, timeout));
   if (call.json) printJson({ name, free, waitedMs: Math.round(performance.now() - started) });

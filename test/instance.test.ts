@@ -1,0 +1,454 @@
+// SingleInstance in programs of its own: how they start, how they are refused, and how they end.
+import { mkdirSync, readdirSync } from 'node:fs';
+import { userInfo } from 'node:os';
+import { join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import {
+  checkRunning,
+  inspect,
+  lockSync,
+  SingleInstance,
+  type SingleInstanceOptions,
+  tryLock,
+} from '../dist/index.js';
+import { start } from './support/run.js';
+import { freshDirectory } from './support/scratch.js';
+
+const POLL = { timeout: 10_000, interval: 10 };
+const SIGNALS = ['SIGTERM', 'SIGINT'] as const;
+const isRoot = process.getuid?.() === 0;
+const ISO_TIME = '\\d{4}-\\d\\d-\\d\\dT\\d\\d:\\d\\d:\\d\\d\\.\\d{3}Z';
+
+// What every program below can use.
+const PRELUDE = `
+  import { SingleInstance, tryLock } from '${new URL('../dist/index.js', import.meta.url)}';
+  const directory = process.argv[1];
+  const options = { directory };
+  const say = (text) => console.log(text);
+  const never = new Promise(() => {});
+  const line = () => new Promise((resolve) => process.stdin.once('data', resolve));
+  const stayAlive = () => setInterval(() => {}, 60_000);
+  const log = (kind) => (message) => say(kind + ': ' + message);
+  const logger = { info: log('info'), warn: log('warn'), error: log('error') };
+`;
+
+/** Starts a program; its stdin is a pipe. */
+function program(directory: string, code: string, prefix: string[] = []) {
+  const args = ['--input-type=module', '-e', `${PRELUDE}${code}`, directory, 'argument one'];
+  const [command, ...rest] = [...prefix, process.execPath, ...args] as [string, ...string[]];
+  return start(command, rest, { stdio: ['pipe', 'pipe', 'pipe'] });
+}
+
+/** Starts a program and waits until it said `ready`, which each of them says at its end. */
+async function instance(directory: string, code: string) {
+  const running = program(directory, `${code}; stayAlive(); say('ready');`);
+  await running.says('ready\n');
+  return running;
+}
+
+const signalHandlers = () => SIGNALS.map((signal) => process.listenerCount(signal));
+
+describe('a program that is the only instance', () => {
+  test('says so on stdout, and holds the name until it ends', async () => {
+    const directory = freshDirectory();
+    const { pid, child, finished } = await instance(
+      directory,
+      `new SingleInstance('bot', options)`,
+    );
+    expect(inspect('bot', { directory }).holders).toMatchObject([{ pid }]);
+    expect(tryLock('bot', { directory })).toBeNull();
+    child.kill('SIGKILL');
+    expect((await finished).stdout).toBe(`✅ Lock acquired for 'bot' (PID: ${pid})\nready\n`);
+    expect(checkRunning('bot', { directory })).toBe(false);
+  });
+
+  test('ends by itself when it has nothing else to do', async () => {
+    const directory = freshDirectory();
+    const code = `new SingleInstance('bot', { ...options, onShutdown() {} });`;
+    const { pid, finished } = program(directory, code);
+    const stdout = `✅ Lock acquired for 'bot' (PID: ${pid})\n`;
+    expect(await finished).toMatchObject({ status: 0, stdout });
+    expect(checkRunning('bot', { directory })).toBe(false);
+  });
+
+  test('keeps its metadata and mode', async () => {
+    const directory = freshDirectory();
+    const options = { directory, shared: true, metadata: { mode: 'paper' } };
+    using one = new SingleInstance('bot', { ...options, logger: console });
+    using two = new SingleInstance('bot', { ...options, logger: console });
+    expect([one.lock.shared, two.held]).toEqual([true, true]);
+    expect(inspect('bot', { directory }).holders).toMatchObject([{ metadata: { mode: 'paper' } }]);
+  });
+});
+
+describe('a second instance', () => {
+  test('reports who runs on stderr, and exits with status 1', async () => {
+    const directory = freshDirectory();
+    const { pid } = await instance(directory, `new SingleInstance('bot', options)`);
+    const second = program(directory, `new SingleInstance('bot', options); say('went on');`);
+    const { status, stdout, stderr } = await second.finished;
+    expect({ status, stdout }).toEqual({ status: 1, stdout: '' });
+
+    const wanted = [
+      '❌ Another instance is already running',
+      `📍 Running instance PID: ${pid}`,
+      'Instance details:',
+      `  pid=${pid}`,
+      `  started=${ISO_TIME}`,
+      `  acquired=${ISO_TIME}`,
+      `  executable=${process.execPath}`,
+      `  argv=${process.execPath} --input-type=module -e '.*' ${directory} 'argument one'`,
+      `  cwd=${process.cwd()}`,
+      `  user=${userInfo().username}`,
+      '  Process status: (running|sleeping|disk sleep)',
+      '  CPU: \\d+\\.\\d%',
+      '  Memory: \\d+\\.\\d MB',
+      `💡 To stop it: kernel-lock bot --directory ${directory} --kill`,
+    ];
+    const lines = stderr.replace(/\n$/, '').split('\n');
+    expect(lines).toEqual(wanted.map((line) => expect.stringMatching(new RegExp(`^${line}$`))));
+  });
+
+  test('gives its report to a logger instead', async () => {
+    const directory = freshDirectory();
+    using _held = lockSync('bot', { directory });
+    const code = `new SingleInstance('bot', { ...options, logger }); say('went on');`;
+    const { status, stdout, stderr } = await program(directory, code).finished;
+    expect({ status, stderr }).toEqual({ status: 1, stderr: '' });
+    expect(stdout).toMatch(/^error: ❌ Another instance.*--kill\n$/s);
+  });
+
+  test("throws with onConflict: 'throw', says nothing and leaves no signal handlers", () => {
+    const directory = freshDirectory();
+    using _held = lockSync('bot', { directory });
+    const before = signalHandlers();
+    const said: string[] = [];
+    const log = (message: string) => said.push(message);
+    const logger = { info: log, warn: log, error: log };
+    expect(() => new SingleInstance('bot', { directory, onConflict: 'throw', logger })).toThrow(
+      expect.objectContaining({
+        code: 'LOCK_HELD',
+        holder: expect.objectContaining({ pid: process.pid }),
+      }),
+    );
+    expect(said).toEqual([]);
+    expect(signalHandlers()).toEqual(before);
+  });
+
+  test('reports after a wait in vain, too', async () => {
+    const directory = freshDirectory();
+    using _held = lockSync('bot', { directory });
+    const code = `new SingleInstance('bot', { ...options, wait: 20 }); say('went on');`;
+    const { status, stdout, stderr } = await program(directory, code).finished;
+    expect({ status, stdout }).toEqual({ status: 1, stdout: '' });
+    expect(stderr).toContain(`📍 Running instance PID: ${process.pid}\n`);
+  });
+
+  test('that waits takes over when the first has gone, and a signal ends its wait', async () => {
+    const directory = freshDirectory();
+    const held = lockSync('bot', { directory });
+    const code = `new SingleInstance('bot', { ...options, wait: true }); say('took over');`;
+    const impatient = program(directory, code);
+    await expect.poll(() => inspect('bot', { directory }).waiters, POLL).toBe(1);
+    impatient.child.kill('SIGTERM');
+    expect(await impatient.finished).toMatchObject({ status: 'SIGTERM', stdout: '' });
+
+    const patient = program(directory, code);
+    await expect.poll(() => inspect('bot', { directory }).waiters, POLL).toBe(1);
+    held.release();
+    expect((await patient.finished).stdout).toMatch(/took over\n$/);
+  });
+});
+
+describe.each(SIGNALS)('on %s', (signal) => {
+  test('the program ends by that signal, without an onShutdown', async () => {
+    const directory = freshDirectory();
+    const { child, finished } = await instance(directory, `new SingleInstance('bot', options)`);
+    child.kill(signal);
+    expect(await finished).toMatchObject({ status: signal, stderr: '' });
+    expect(checkRunning('bot', { directory })).toBe(false);
+  });
+
+  test('onShutdown runs first, with the signal', async () => {
+    const directory = freshDirectory();
+    const onShutdown = `(signal) => say('stopping on ' + signal)`;
+    const code = `new SingleInstance('bot', { ...options, onShutdown: ${onShutdown} })`;
+    const { child, finished } = await instance(directory, code);
+    child.kill(signal);
+    const { status, stdout } = await finished;
+    expect(status).toBe(signal);
+    expect(stdout).toMatch(new RegExp(`ready\nstopping on ${signal}\n$`));
+  });
+
+  test('a promise is awaited, and the lock is held until then', async () => {
+    const directory = freshDirectory();
+    const onShutdown = `async () => { say('stopping'); await line(); say('stopped'); }`;
+    const code = `new SingleInstance('bot', { ...options, onShutdown: ${onShutdown} })`;
+    const { child, finished, says } = await instance(directory, code);
+    child.kill(signal);
+    await says('stopping\n');
+    expect(tryLock('bot', { directory })).toBeNull();
+    child.stdin?.write('go on\n');
+    const { status, stdout } = await finished;
+    expect(status).toBe(signal);
+    expect(stdout).toMatch(/stopped\n$/);
+    expect(checkRunning('bot', { directory })).toBe(false);
+  });
+
+  test.each([
+    ['throws', `() => { throw new Error('broken') }`],
+    ['rejects', `async () => { throw new Error('broken') }`],
+    ['throws nonsense', `() => { throw 'broken' }`],
+  ])('it ends all the same when onShutdown %s, and says why', async (_, onShutdown) => {
+    const directory = freshDirectory();
+    const code = `new SingleInstance('bot', { ...options, onShutdown: ${onShutdown} })`;
+    const { child, finished } = await instance(directory, code);
+    child.kill(signal);
+    const { status, stderr } = await finished;
+    expect(status).toBe(signal);
+    expect(stderr).toMatch(/onShutdown failed: .*broken/);
+  });
+
+  test('it ends all the same when onShutdown hangs, after shutdownTimeout, and says why', async () => {
+    const directory = freshDirectory();
+    const more = 'onShutdown: () => never, shutdownTimeout: 100';
+    const { child, finished } = await instance(
+      directory,
+      `new SingleInstance('bot', { ...options, ${more} })`,
+    );
+    child.kill(signal);
+    const { status, stderr } = await finished;
+    expect(status).toBe(signal);
+    expect(stderr).toContain('onShutdown took longer than 100 ms');
+  });
+
+  test.each([
+    ['never resolves', `() => { say('hanging'); return never; }`],
+    ['blocks', `() => { say('hanging'); for (;;); }`],
+  ])('a second signal ends it at once when onShutdown %s', async (_, onShutdown) => {
+    const directory = freshDirectory();
+    const more = `onShutdown: ${onShutdown}, shutdownTimeout: 2_000_000`;
+    const code = `new SingleInstance('bot', { ...options, ${more} })`;
+    const second = signal === 'SIGTERM' ? 'SIGINT' : 'SIGTERM';
+    // The same signal and the other one; the test's own time would run out first.
+    await Promise.all(
+      ([signal, second] as const).map(async (next, i) => {
+        const { child, finished, says } = await instance(
+          `${directory}`,
+          code.replace('bot', `b${i}`),
+        );
+        child.kill(signal);
+        await says('hanging\n');
+        child.kill(next);
+        expect((await finished).status).toBe(next);
+      }),
+    );
+  });
+});
+
+describe('on a signal', () => {
+  test('two instances in one program both get to shut down', async () => {
+    const directory = freshDirectory();
+    const slow = `async () => { say('stopping'); await line(); say('stopped'); }`;
+    const code = `
+      new SingleInstance('quick', { ...options, onShutdown: () => say('quick') });
+      new SingleInstance('slow', { ...options, onShutdown: ${slow} })`;
+    const { child, finished, says } = await instance(directory, code);
+    child.stdin?.write('go on\n');
+    child.kill('SIGTERM');
+    await says('stopping\n');
+    const { status, stdout } = await finished;
+    expect(status).toBe('SIGTERM');
+    expect(stdout).toMatch(/stopped\n$/);
+  });
+
+  test("the program's own handlers run as well, and do not keep it", async () => {
+    const directory = freshDirectory();
+    const code = `
+      process.on('SIGTERM', () => say('mine'));
+      new SingleInstance('bot', { ...options, onShutdown: () => say('shutdown') })`;
+    const { child, finished } = await instance(directory, code);
+    child.kill('SIGTERM');
+    const { status, stdout } = await finished;
+    expect(status).toBe('SIGTERM');
+    expect(stdout).toMatch(/mine\n/);
+    expect(stdout).toMatch(/shutdown\n/);
+  });
+
+  test('onShutdown may release, or exit with a status of its own', async () => {
+    const directory = freshDirectory();
+    const code = `
+      const instance = new SingleInstance('bot', { ...options, onShutdown: async () => {
+        instance.release();
+        say('released ' + instance.held);
+        await line();
+        process.exit(7);
+      } })`;
+    const { child, finished, says } = await instance(directory, code);
+    child.kill('SIGTERM');
+    await says('released false\n');
+    expect(checkRunning('bot', { directory })).toBe(false);
+    child.stdin?.write('go on\n');
+    expect((await finished).status).toBe(7);
+  });
+
+  // The first process of a container: a signal without a handler does not end it. It is the one
+  // place where something runs after the release, so it shows that there was one.
+  test('as PID 1 it releases, and exits with 128+n', async ({ skip }) => {
+    skip(!isRoot, 'needs root, to make a PID namespace');
+    const code = `
+      process.on('exit', () => say('at exit: ' + (tryLock('bot', options) ? 'free' : 'held')));
+      new SingleInstance('bot', options);
+      say('I am ' + process.pid);
+      stayAlive();
+      process.kill(process.pid, 'SIGTERM');`;
+    const unshare = ['unshare', '--pid', '--fork', '--kill-child', '--mount-proc'];
+    const { status, stdout } = await program(freshDirectory(), code, unshare).finished;
+    expect(stdout).toContain('I am 1\n');
+    expect(stdout).toMatch(/at exit: free\n$/);
+    expect(status).toBe(143);
+  });
+});
+
+describe('a logger', () => {
+  test('gets every message, and the console none', async () => {
+    const directory = freshDirectory();
+    const failing = `() => { throw new Error('broken') }`;
+    const first = await instance(
+      directory,
+      `new SingleInstance('one', { ...options, logger, onShutdown: ${failing} })`,
+    );
+    first.child.kill('SIGTERM');
+    const one = await first.finished;
+    expect(one).toMatchObject({ status: 'SIGTERM', stderr: '' });
+    expect(one.stdout).toMatch(
+      new RegExp(
+        `^info: ✅ Lock acquired for 'one' \\(PID: ${first.pid}\\)\nready\nerror: .*broken`,
+      ),
+    );
+
+    const second = await instance(
+      directory,
+      `new SingleInstance('two', { ...options, logger, onShutdown: () => never, shutdownTimeout: 1 })`,
+    );
+    second.child.kill('SIGTERM');
+    const two = await second.finished;
+    expect(two).toMatchObject({ status: 'SIGTERM', stderr: '' });
+    expect(two.stdout).toMatch(/ready\nwarn: .*longer than 1 ms.*\n$/);
+  });
+
+  test.each(['error', 'warn'])(
+    'that throws in %s does not keep the program',
+    { timeout: 5000 },
+    async (method) => {
+      const directory = freshDirectory();
+      const code = `
+      process.on('unhandledRejection', () => {});
+      process.on('uncaughtException', () => {});
+      const broken = () => { throw new Error('broken logger') };
+      const work = { error: () => { throw new Error('failed') }, warn: () => never }.${method};
+      new SingleInstance('bot', { ...options, shutdownTimeout: 20, onShutdown: work,
+        logger: { ...logger, ${method}: broken } })`;
+      const { child, finished } = await instance(directory, code);
+      child.kill('SIGTERM');
+      expect((await finished).status).toBe('SIGTERM');
+    },
+  );
+
+  test('that throws at the start leaves no lock behind', () => {
+    const directory = freshDirectory();
+    const before = signalHandlers();
+    const logger = {
+      ...console,
+      info: () => {
+        throw new Error('broken logger');
+      },
+    };
+    expect(() => new SingleInstance('bot', { directory, logger })).toThrow('broken logger');
+    expect(checkRunning('bot', { directory })).toBe(false);
+    expect(signalHandlers()).toEqual(before);
+  });
+
+  test('hears that the lock may be private to this process', async ({ skip }) => {
+    skip(!isRoot, 'needs root, to make a mount namespace');
+    const directory = freshDirectory();
+    // What PrivateTmp= of systemd does to /tmp.
+    const own = join(freshDirectory(), 'systemd-private-0123-bot.service-abc', 'tmp');
+    mkdirSync(own, { recursive: true });
+    const script = 'mount --bind "$1" "$2" && shift 2 && exec "$@"';
+    const unshare = ['unshare', '--mount', 'sh', '-c', script, 'sh', own, directory];
+    const code = `new SingleInstance('bot', { ...options, logger });`;
+    const { status, stdout } = await program(directory, code, unshare).finished;
+    expect(status).toBe(0);
+    expect(stdout).toMatch(/^info: ✅ .*\nwarn: .*private.*PrivateTmp.*\n$/);
+    expect([readdirSync(directory), readdirSync(own)]).toEqual([[], ['bot.lock']]);
+  });
+});
+
+describe('release', () => {
+  test('gives up the name and the signals, and may be repeated', () => {
+    const directory = freshDirectory();
+    const before = signalHandlers();
+    const own = () => {};
+    process.on('SIGTERM', own);
+    try {
+      const instance = new SingleInstance('bot', { directory });
+      expect(instance.held).toBe(true);
+      expect(process.listeners('SIGTERM')).toContain(own);
+      instance.release();
+      instance.release();
+      expect(instance.held).toBe(false);
+      expect(process.listeners('SIGTERM')).toContain(own);
+    } finally {
+      process.off('SIGTERM', own);
+    }
+    expect(signalHandlers()).toEqual(before);
+    {
+      using again = new SingleInstance('bot', { directory });
+      expect(again.held).toBe(true);
+    }
+    expect(signalHandlers()).toEqual(before);
+    expect(checkRunning('bot', { directory })).toBe(false);
+  });
+
+  test('leaves signals their usual effect: onShutdown does not run any more', async () => {
+    const directory = freshDirectory();
+    const more = `onShutdown: () => say('shutdown')`;
+    const { child, finished } = await instance(
+      directory,
+      `new SingleInstance('bot', { ...options, ${more} }).release()`,
+    );
+    child.kill('SIGTERM');
+    const { status, stdout } = await finished;
+    expect(status).toBe('SIGTERM');
+    expect(stdout).not.toContain('shutdown');
+  });
+});
+
+describe('an option', () => {
+  test.each([
+    [{ onConflict: 'ignore' }],
+    [{ onConflict: null }],
+    [{ onShutdown: 'stop' }],
+    [{ shutdownTimeout: -1 }],
+    [{ shutdownTimeout: '5' }],
+    [{ shutdownTimeout: Number.POSITIVE_INFINITY }],
+    [{ shutdownTimeout: Number.NaN }],
+    [{ logger: null }],
+    [{ logger: 'console' }],
+    [{ logger: { info() {}, warn() {} } }],
+    [{ wait: 'long' }],
+    [{ signal: new AbortController().signal }],
+    [{ onshutdown: () => {} }],
+  ])('%j that makes no sense is refused, naming it, and nothing is touched', (options) => {
+    const directory = freshDirectory();
+    const before = signalHandlers();
+    const [option] = Object.keys(options) as [string];
+    const make = () =>
+      new SingleInstance('bot', { directory, ...options } as SingleInstanceOptions);
+    expect(make).toThrow(expect.objectContaining({ code: 'LOCK_INVALID_OPTION' }));
+    expect(make).toThrow(`'${option}'`);
+    expect(readdirSync(directory)).toEqual([]);
+    expect(signalHandlers()).toEqual(before);
+  });
+});
