@@ -113,14 +113,12 @@ export class LockTable {
   }
 
   /**
-   * Whether the kernel confirms that the process holds a lock on the file at `path` now;
-   * `undefined` where it does not tell this user.
+   * Who called flock for the locks on the file at `path` that the process has now, by the kernel's
+   * word; `undefined` where it does not tell this user.
    */
-  holdsLock(pid: number, path: string): boolean | undefined {
+  callersOf(pid: number, path: string): number[] | undefined {
     const file = this.#keyOf(path);
-    if (file === undefined) return false;
-    const callers = this.#lockedBy(pid, path, file);
-    return callers && callers.length > 0;
+    return file === undefined ? [] : this.#lockedBy(pid, path, file);
   }
 
   // The table is read page by page, by position: an unlock in between shifts the rest, and an

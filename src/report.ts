@@ -24,7 +24,7 @@ export function printableJson(value: unknown, indent?: number): string {
 /** A command line as a person would type it in a POSIX shell, safe to print. */
 export function commandLine(argv: readonly string[]): string {
   return argv
-    .map((arg) => (/^[\w@%+=:,./\\-]+$/.test(arg) ? arg : `'${arg.replaceAll("'", "'\\''")}'`))
+    .map((arg) => (/^[\w@%+=:,./-]+$/.test(arg) ? arg : `'${arg.replaceAll("'", "'\\''")}'`))
     .map(printable)
     .join(' ');
 }
@@ -35,7 +35,6 @@ export function holderDetails(holder: Holder): string[] {
   const lines: [string, string | undefined][] = [
     ['pid=', String(holder.pid)],
     ['started=', holder.processStartedAt?.toISOString()],
-    ['acquired=', holder.acquiredAt?.toISOString()],
     ['executable=', holder.executable],
     ['argv=', argv && commandLine(argv)],
     ['cwd=', holder.cwd],

@@ -86,7 +86,7 @@ export async function terminate(name: string, options: KillOptions = {}): Promis
   const first = locksOn(name, path);
   const { holders } = statusOf(name, path, first);
   if (!first.held) return { outcome: 'none', holders, failure: undefined };
-  if (new LockTable().holdsLock(process.pid, path) === true) {
+  if (new LockTable().callersOf(process.pid, path)?.length) {
     throw new LockDeadlockError(
       `This process holds '${name}' itself, or has inherited it; let go of it instead`,
       {
@@ -110,7 +110,7 @@ export async function terminate(name: string, options: KillOptions = {}): Promis
     const targets = locks.holders.filter(({ caller }) => callers.has(caller));
     for (const pid of nextToAsk(targets, asked)) {
       asked.add(pid);
-      const refused = signalHolder(pid, name, path, signal);
+      const refused = signalHolder(pid, name, path, callers, signal);
       if (refused !== undefined && refused.errno !== ESRCH) failure = refused;
     }
     // Somebody holds it who can't be found from here, and so can't be asked; a moment's grace,
@@ -136,13 +136,14 @@ function signalHolder(
   pid: number,
   name: string,
   path: string,
+  callers: Set<number>,
   signal: number,
 ): Failure | undefined {
   const pinned = native().pinProcess(pid);
   // A kernel before 5.3 has no such handle: verify, then signal by pid at once.
   if (typeof pinned !== 'number' && pinned.errno !== ENOSYS) return pinned;
   try {
-    const confirmed = isHolder(pid, name, path);
+    const confirmed = isHolder(pid, name, path, callers);
     if (confirmed !== true) {
       return { syscall: 'pidfd_open', errno: confirmed === false ? ESRCH : EPERM };
     }
@@ -156,9 +157,14 @@ function signalHolder(
 
 // Where another user's descriptors can't be read, the kernel's word (it named the pid) and the
 // record's (same start token) have to agree; else it is unknown.
-function isHolder(pid: number, name: string, path: string): boolean | undefined {
-  const confirmed = new LockTable().holdsLock(pid, path);
-  if (confirmed !== undefined) return confirmed;
+function isHolder(
+  pid: number,
+  name: string,
+  path: string,
+  callers: Set<number>,
+): boolean | undefined {
+  const confirmed = new LockTable().callersOf(pid, path);
+  if (confirmed !== undefined) return confirmed.some((caller) => callers.has(caller));
   const record = readRecord(path);
   const agrees =
     record?.pid === pid &&

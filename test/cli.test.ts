@@ -64,7 +64,6 @@ describe('check', () => {
       'Instance details:',
       `  pid=${process.pid}`,
       `  started=${ISO_TIME}`,
-      `  acquired=${ISO_TIME}`,
       `  executable=${process.execPath}`,
       '  argv=.+',
       `  cwd=${process.cwd()}`,

@@ -95,7 +95,6 @@ describe('a second instance', () => {
       'Instance details:',
       `  pid=${pid}`,
       `  started=${ISO_TIME}`,
-      `  acquired=${ISO_TIME}`,
       `  executable=${process.execPath}`,
       `  argv=${process.execPath} --input-type=module -e '.*' ${directory} 'argument one'`,
       `  cwd=${process.cwd()}`,

@@ -114,6 +114,8 @@ function parse(command: string, args: string[]): { values: Values; positionals: 
   }
 }
 
+const WITHOUT_END = 'without end';
+
 // flock(1) users type -w 5; here the seconds may be left out, which parseArgs can't say.
 function completeWait(args: readonly string[]): string[] {
   const complete: string[] = [];
@@ -124,7 +126,7 @@ function completeWait(args: readonly string[]): string[] {
     } else if (/^[\d.]+$/.test(args[i + 1] ?? '')) {
       complete.push(`--wait=${args[++i]}`);
     } else {
-      complete.push('--wait=');
+      complete.push(`--wait=${WITHOUT_END}`);
     }
   }
   return complete;
@@ -181,7 +183,7 @@ function waitOf(values: Values): boolean | number {
   if (values.nonblock === true) {
     throw new UsageError('--nonblock and --wait exclude each other');
   }
-  return wait === '' ? true : (milliseconds('--wait', wait) ?? false);
+  return wait === WITHOUT_END ? true : (milliseconds('--wait', wait) ?? false);
 }
 
 function milliseconds(option: string, value: Values[string]): number | undefined {

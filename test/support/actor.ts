@@ -95,7 +95,8 @@ export class Actor {
 
   /** Waits for what `lockLater` announces under this label. */
   event(label: string): Promise<Message> {
-    return new Promise((resolve) => {
+    return new Promise((resolve, reject) => {
+      void this.ended.then((end) => reject(new Error(`ended by ${end} before "${label}"`)), reject);
       const look = () => {
         const index = this.#events.findIndex(({ event }) => event === label);
         if (index < 0) return;
