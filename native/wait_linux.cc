@@ -6,6 +6,7 @@
 #include <setjmp.h>
 #include <signal.h>
 #include <sys/file.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -98,6 +99,7 @@ struct ThreadStart {
 
 void* run_thread(void* raw) {
   const std::unique_ptr<ThreadStart> start(static_cast<ThreadStart*>(raw));
+  ::prctl(PR_SET_NAME, "kernel-lock");  // for who looks at the threads
   start->body(start->argument);
   return nullptr;
 }

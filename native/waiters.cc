@@ -22,7 +22,14 @@ namespace {
 struct Waiters {
   std::mutex mutex;
   std::unordered_map<std::string, std::unique_ptr<Line>> lines;
+  std::list<Line*> unserved;
+  std::condition_variable work;
+  size_t idle_threads = 0;
 };
+
+// One thread stays for the next wait: it starts sooner, and none ends in the
+// middle of a hand-over.
+constexpr size_t kMaxIdleThreads = 1;
 
 // Never destroyed: its threads may still run while the process exits.
 Waiters& waiters() {
@@ -32,36 +39,30 @@ Waiters& waiters() {
 
 using Guard = std::unique_lock<std::mutex>;
 
-void settle(const std::shared_ptr<Ticket>& ticket, const Outcome& outcome) {
-  ticket->outcome = outcome;
-  ticket->state = Ticket::State::settled;
-  if (ticket->synchronous) {
-    ticket->settled.notify_all();
-  } else {
-    ticket->owner->ready(ticket);
-  }
-}
-
-std::shared_ptr<Ticket> take_first(Line& line) {
+std::shared_ptr<Ticket> settle_first(Line& line, const Outcome& outcome) {
   std::shared_ptr<Ticket> ticket = line.tickets.front();
   line.tickets.pop_front();
   ticket->line = nullptr;
-  ticket->state = Ticket::State::granting;
+  ticket->outcome = outcome;
+  ticket->state = Ticket::State::settled;
+  if (!ticket->synchronous) ticket->owner->ready(ticket);
   return ticket;
 }
 
-void grant(Guard& guard, const std::shared_ptr<Ticket>& ticket, const Outcome& outcome) {
+// The owner is woken first, and the record written while it wakes; `take` waits
+// for the rest of that.
+void grant(Guard& guard, Line& line, const Outcome& outcome) {
+  line.tickets.front()->recording = true;
+  const std::shared_ptr<Ticket> ticket = settle_first(line, outcome);
   guard.unlock();
   char record[kRecordBytes];
   if (compose_record(record, *ticket->record_head, ticket->record_tail)) {
     write_record(outcome.handle, record, sizeof(record));
   }
   guard.lock();
-  if (ticket->state == Ticket::State::withdrawn) {
-    release(outcome.handle);
-  } else {
-    settle(ticket, outcome);
-  }
+  ticket->recording = false;
+  if (ticket->state == Ticket::State::withdrawn) release(outcome.handle);
+  ticket->changed.notify_all();
 }
 
 // The readers that stand next in line get in together with the first.
@@ -75,16 +76,14 @@ void grant_readers(Guard& guard, Line& line) {
     guard.lock();
     if (outcome.status != Status::acquired) return;
     if (reader_waits()) {
-      grant(guard, take_first(line), outcome);
+      grant(guard, line, outcome);
     } else {
       release(outcome.handle);
     }
   }
 }
 
-void serve(void* raw) {
-  Line& line = *static_cast<Line*>(raw);
-  Guard guard(waiters().mutex);
+void serve(Guard& guard, Line& line) {
   while (!line.tickets.empty()) {
     const Mode mode = line.tickets.front()->mode;
     line.mode = mode;
@@ -98,14 +97,29 @@ void serve(void* raw) {
         release(outcome.handle);
         continue;
       }
-      grant(guard, take_first(line), outcome);
+      grant(guard, line, outcome);
       if (mode == Mode::shared) grant_readers(guard, line);
     } else if (outcome.status != Status::interrupted && wanted) {
-      settle(take_first(line), outcome);
+      settle_first(line, outcome)->changed.notify_all();
     }
   }
-  auto& lines = waiters().lines;
-  lines.erase(lines.find(line.path));
+}
+
+void serve_lines(void*) {
+  Waiters& all = waiters();
+  Guard guard(all.mutex);
+  for (;;) {
+    while (!all.unserved.empty()) {
+      Line& line = *all.unserved.front();
+      all.unserved.pop_front();
+      serve(guard, line);
+      all.lines.erase(all.lines.find(line.path));
+    }
+    if (all.idle_threads == kMaxIdleThreads) return;
+    ++all.idle_threads;
+    all.work.wait(guard, [&all] { return !all.unserved.empty(); });
+    --all.idle_threads;
+  }
 }
 
 }  // namespace
@@ -119,8 +133,14 @@ Failure enqueue(const std::string& path, const std::shared_ptr<Ticket>& ticket) 
   ticket->line = line.get();
   ticket->place = line->tickets.insert(line->tickets.end(), ticket);
   if (!fresh) return {};
-  const Failure failure = BlockingWait::start_thread(serve, line.get());
+  all.unserved.push_back(line.get());
+  if (all.idle_threads >= all.unserved.size()) {
+    all.work.notify_one();
+    return {};
+  }
+  const Failure failure = BlockingWait::start_thread(serve_lines, nullptr);
   if (failure.syscall != nullptr) {
+    all.unserved.pop_back();
     ticket->line = nullptr;
     all.lines.erase(path);
   }
@@ -147,9 +167,9 @@ void withdraw(const std::shared_ptr<Ticket>& ticket) {
   const Guard guard(waiters().mutex);
   const Ticket::State state = ticket->state;
   ticket->state = Ticket::State::withdrawn;
-  if (state == Ticket::State::settled) {
-    if (ticket->outcome.status == Status::acquired) release(ticket->outcome.handle);
-    return;
+  if (state == Ticket::State::settled && !ticket->recording &&
+      ticket->outcome.status == Status::acquired) {
+    release(ticket->outcome.handle);
   }
   if (ticket->line == nullptr) return;
   Line& line = *ticket->line;
@@ -164,14 +184,15 @@ bool collect(const std::shared_ptr<Ticket>& ticket, int64_t milliseconds) {
   Guard guard(waiters().mutex);
   const auto settled = [&ticket] { return ticket->state == Ticket::State::settled; };
   if (milliseconds < 0) {
-    ticket->settled.wait(guard, settled);
+    ticket->changed.wait(guard, settled);
     return true;
   }
-  return ticket->settled.wait_for(guard, std::chrono::milliseconds(milliseconds), settled);
+  return ticket->changed.wait_for(guard, std::chrono::milliseconds(milliseconds), settled);
 }
 
 bool take(const std::shared_ptr<Ticket>& ticket, Outcome& outcome) {
-  const Guard guard(waiters().mutex);
+  Guard guard(waiters().mutex);
+  ticket->changed.wait(guard, [&ticket] { return !ticket->recording; });
   if (ticket->state != Ticket::State::settled) return false;
   outcome = ticket->outcome;
   ticket->state = Ticket::State::withdrawn;  // nobody else may release it now

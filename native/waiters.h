@@ -33,11 +33,12 @@ struct Ticket {
   std::string record_tail;
 
   // Guarded by the waiters' mutex.
-  enum class State { waiting, granting, settled, withdrawn } state = State::waiting;
+  enum class State { waiting, settled, withdrawn } state = State::waiting;
+  bool recording = false;  // granted, and the record is being written
   Outcome outcome;
   Line* line = nullptr;
   std::list<std::shared_ptr<Ticket>>::iterator place;
-  std::condition_variable settled;
+  std::condition_variable changed;
 };
 
 // Joins the end of the path's line. A failure means that no thread could be
