@@ -1,5 +1,6 @@
+import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { dirname } from 'node:path';
+import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { LockNativeError } from './errors.js';
 
@@ -48,13 +49,35 @@ export function native(): Native {
 }
 
 function load(): Native {
-  const root = dirname(dirname(fileURLToPath(import.meta.url)));
   const require = createRequire(import.meta.url);
+  const root = dirname(dirname(fileURLToPath(import.meta.url)));
+  let failure: unknown;
+  for (const file of usualPlaces(root)) {
+    if (!existsSync(file)) continue;
+    try {
+      return require(file) as Native;
+    } catch (error) {
+      failure ??= error;
+    }
+  }
   try {
+    if (failure !== undefined) throw failure;
     return require('node-gyp-build')(root) as Native;
   } catch (cause) {
     throw new LockNativeError(advice(cause), { cause });
   }
+}
+
+// Where node-gyp-build finds the addon as well, but in a third of the time. A build of this very
+// machine comes first; of the two C libraries, the wrong one does not load.
+function usualPlaces(root: string): string[] {
+  const prebuilds = join(root, 'prebuilds', `${process.platform}-${process.arch}`);
+  return [
+    join(root, 'build', 'Release', 'kernel_lock.node'),
+    ...['kernel-lock', 'kernel-lock.glibc', 'kernel-lock.musl'].map((name) =>
+      join(prebuilds, `${name}.node`),
+    ),
+  ];
 }
 
 function advice(cause: unknown): string {

@@ -9,7 +9,7 @@ import {
   lockPath,
   lockSync,
 } from '../dist/index.js';
-import { startToken } from '../dist/linux.js';
+import { startToken } from '../src/linux.js';
 import { Actor } from './support/actor.js';
 import { CLI, run, start } from './support/run.js';
 import { freshDirectory, freshName } from './support/scratch.js';

@@ -9,8 +9,8 @@ import {
   parseStat,
   parseStatus,
   parseUserName,
-} from '../dist/proc.js';
-import { commandLine, holderDetails, printable } from '../dist/report.js';
+} from '../src/proc.js';
+import { commandLine, holderDetails, printable } from '../src/report.js';
 
 describe('/proc/locks', () => {
   test('holders, waiters, and nothing that is not flock', () => {

@@ -2,27 +2,24 @@
 import { LockError } from '../errors.js';
 import { printable, printableJson } from '../report.js';
 import { parseCommand, UsageError } from './args.js';
+import { check } from './check.js';
 import { EXIT_INTERNAL, EXIT_OF_ERROR, EXIT_USAGE } from './exit.js';
+import { help } from './help.js';
+import { kill } from './kill.js';
+import { list } from './list.js';
 import { printError } from './output.js';
+import { path } from './path.js';
+import { run } from './run.js';
+import { wait } from './wait.js';
 
-// Each command is loaded when it is asked for: `run` starts programs, and should not make them wait.
-const COMMANDS = {
-  check: async () => (await import('./check.js')).check,
-  kill: async () => (await import('./kill.js')).kill,
-  run: async () => (await import('./run.js')).run,
-  wait: async () => (await import('./wait.js')).wait,
-  list: async () => (await import('./list.js')).list,
-  path: async () => (await import('./path.js')).path,
-  help: async () => (await import('./help.js')).help,
-};
+const COMMANDS = { check, kill, run, wait, list, path, help };
 
 export type CommandName = keyof typeof COMMANDS;
 
 async function main(argv: readonly string[]): Promise<number> {
   try {
     const call = parseCommand(argv);
-    const command = await COMMANDS[call.command]();
-    return await command(call);
+    return await COMMANDS[call.command](call);
   } catch (error) {
     if (error instanceof UsageError) {
       printError(`kernel-lock: ${error.message} (see kernel-lock --help)`);
