@@ -106,17 +106,22 @@ export class Lock {
  *   touched, `LOCK_INVALID_NAME`, `LOCK_INVALID_OPTION`; `LOCK_UNSAFE_PATH`, `LOCK_PERMISSION`,
  *   `LOCK_UNSUPPORTED`, `LOCK_SYSTEM`, `LOCK_NATIVE`.
  */
-export async function lock(name: string, options: LockOptions = {}): Promise<Lock> {
-  const checked = checkInput(name, options, LOCK_OPTIONS);
-  const { wait = false, signal } = checked;
-  const request = requestOf(name, checked);
-  signal?.throwIfAborted();
-  const lock = acquireNow(request, wait);
-  if (lock !== undefined) return lock;
-  if (wait === false) return retryOrRefuse(request);
-  const result = await waitAsync(request, wait, signal);
-  if (result === TIMED_OUT) throw timedOut(request, wait);
-  return granted(request, result);
+export function lock(name: string, options: LockOptions = {}): Promise<Lock> {
+  try {
+    const checked = checkInput(name, options, LOCK_OPTIONS);
+    const { wait = false, signal } = checked;
+    const request = requestOf(name, checked);
+    signal?.throwIfAborted();
+    const lock = acquireNow(request, wait);
+    if (lock !== undefined) return Promise.resolve(lock);
+    if (wait === false) return Promise.resolve(retryOrRefuse(request));
+    return waitAsync(request, wait, signal, (result) => {
+      if (result === TIMED_OUT) throw timedOut(request, wait);
+      return granted(request, result);
+    });
+  } catch (error) {
+    return Promise.reject(error);
+  }
 }
 
 /**

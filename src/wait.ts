@@ -18,14 +18,16 @@ type Result = number | Failure;
 const WORKER_SLICE = 4;
 
 /**
- * Joins the line and resolves to what the native part grants: a lock, or a failure. Rejects with
- * the signal's reason where that aborts first. Keeps the process alive.
+ * Joins the line and resolves to what `accept` makes of what the native part grants, a lock or a
+ * failure, without a detour on the way. Rejects with what `accept` throws, or with the signal's
+ * reason where that aborts first. Keeps the process alive.
  */
-export function waitAsync(
+export function waitAsync<T>(
   request: LockRequest,
   wait: true | number,
   signal: AbortSignal | undefined,
-): Promise<Result | typeof TIMED_OUT> {
+  accept: (result: Result | typeof TIMED_OUT) => T,
+): Promise<T> {
   return new Promise((resolve, reject) => {
     let timer: NodeJS.Timeout | undefined;
     let forget: (() => void) | undefined;
@@ -33,28 +35,29 @@ export function waitAsync(
       clearTimeout(timer);
       forget?.();
     };
-    const settled = (result: Result) => {
+    const settled = (result: Result | typeof TIMED_OUT) => {
       leave();
-      resolve(result);
+      try {
+        resolve(accept(result));
+      } catch (error) {
+        reject(error);
+      }
     };
     const { path, shared, recordTail } = request;
     const ticket = native().enqueue(path, shared, recordTail, settled, false);
-    if (typeof ticket !== 'number') return resolve(ticket);
+    if (typeof ticket !== 'number') return settled(ticket);
 
-    const cancel = () => {
-      leave();
-      native().withdraw(ticket);
-    };
     if (signal !== undefined) {
       forget = onAbort(signal, () => {
-        cancel();
+        leave();
+        native().withdraw(ticket);
         reject(signal.reason);
       });
     }
     if (wait !== true) {
       timer = setTimeout(() => {
-        cancel();
-        resolve(TIMED_OUT);
+        native().withdraw(ticket);
+        settled(TIMED_OUT);
       }, wait);
     }
   });

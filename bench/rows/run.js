@@ -3,7 +3,7 @@ import { timeCommand } from '../lib/children.js';
 import { median, p99, Rounds } from '../lib/stats.js';
 import { atMost } from '../lib/verdict.js';
 
-export const COMMAND = join(import.meta.dirname, '..', '..', 'dist', 'cli', 'main.js');
+export const COMMAND = join(import.meta.dirname, '..', '..', 'dist', 'cli.js');
 const OWN = 'kernel-lock run X -- true';
 const BARE = 'node -e 0';
 
