@@ -2,6 +2,7 @@
 // first out, and have one thread between them that waits in the kernel.
 #pragma once
 
+#include <atomic>
 #include <condition_variable>
 #include <cstdint>
 #include <list>
@@ -32,9 +33,11 @@ struct Ticket {
   std::shared_ptr<const std::string> record_head;
   std::string record_tail;
 
+  // Granted, and the record is being written.
+  std::atomic<bool> recording{false};
+
   // Guarded by the waiters' mutex.
   enum class State { waiting, settled, withdrawn } state = State::waiting;
-  bool recording = false;  // granted, and the record is being written
   Outcome outcome;
   Line* line = nullptr;
   std::list<std::shared_ptr<Ticket>>::iterator place;

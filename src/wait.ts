@@ -1,6 +1,6 @@
 // Waiting for a lock: the native part queues, this side keeps time and cancels.
 
-import { isMainThread } from 'node:worker_threads';
+import { createRequire } from 'node:module';
 import { onAbort } from './cancel.js';
 import { DEADLOCK, type Failure, native, PENDING } from './native.js';
 import type { LockRequest } from './request.js';
@@ -69,6 +69,10 @@ export function waitSync(request: LockRequest, wait: true | number): Result | ty
   const { path, shared, recordTail } = request;
   const ticket = native().enqueue(path, shared, recordTail, undefined, endless);
   if (typeof ticket !== 'number' || ticket === DEADLOCK) return ticket;
+  // Three milliseconds of an import, which only this needs.
+  const { isMainThread }: typeof import('node:worker_threads') = createRequire(import.meta.url)(
+    'node:worker_threads',
+  );
   const deadline = endless ? Number.POSITIVE_INFINITY : performance.now() + wait;
   for (;;) {
     const left = Math.max(0, Math.ceil(deadline - performance.now()));

@@ -6,13 +6,16 @@ import { median, p99 } from '../lib/stats.js';
 import { atMost } from '../lib/verdict.js';
 
 const QUIET_MS = 30;
+// Later turns have fewer waiters behind them, and no more to say about many.
+const COUNTED_TURNS = 10;
 
 export const waiters = {
   id: 'waiters',
   title: 'Hand-over with 10, 100 and 1,000 waiters',
   unit: 'µs',
   measures:
-    'All wait for one name; then each gets it in turn and gives it back at once. One process: all ' +
+    'All wait for one name; then each gets it in turn and gives it back at once. The first ten ' +
+    'turns of a round count, in which that many wait. One process: all ' +
     'waits in one Node process. Node processes: each waits in its own. Among C processes: two ' +
     'Node processes wait first and all others, C floors, behind them; the hand-over to Node and ' +
     'from Node to Node is counted. C processes: the floor alone. The ratio is to the same with 10.',
@@ -30,9 +33,7 @@ export const waiters = {
     for (const kind of kinds) {
       let first;
       for (const count of kind.counts) {
-        // The fewer in a round, the more rounds, so that the medians are worth the same.
-        const times = kind.measure === amongFloors ? rounds : Math.ceil((rounds * 10) / count) + 3;
-        const samples = await kind.measure(bench, count, times, kind);
+        const samples = await kind.measure(bench, count, rounds, kind);
         const middle = median(samples);
         first ??= middle;
         lines.push({
@@ -79,7 +80,8 @@ async function measureRounds(bench, directory, times, blocked, queue, report) {
 function gaps(released, turns) {
   const samples = [];
   let before = released;
-  for (const [acquired, given, counted = true] of turns.sort(([a], [b]) => a - b)) {
+  const inOrder = turns.sort(([a], [b]) => a - b).slice(0, COUNTED_TURNS);
+  for (const [acquired, given, counted = true] of inOrder) {
     if (counted) samples.push(acquired - before);
     before = given;
   }
