@@ -1,4 +1,4 @@
-// The only file that knows Node-API. An operation returns its value, or an
+// Node-API: this file and the other addon_*.cc alone know it. An operation returns its value, or an
 // object { syscall, errno } where a system call failed; classifying that is the
 // business of the TypeScript side.
 #include <napi.h>
@@ -10,6 +10,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "addon_platform.h"
 #include "lock.h"
 #include "process.h"
 #include "record.h"
@@ -42,13 +43,14 @@ class Environment final : public Owner {
 
  private:
   Napi::Value SetRecordHead(const Napi::CallbackInfo& info);
-  Napi::Value Probe(const Napi::CallbackInfo& info);
+  Napi::Value LockStateOf(const Napi::CallbackInfo& info);
   Napi::Value TryAcquire(const Napi::CallbackInfo& info);
   Napi::Value Enqueue(const Napi::CallbackInfo& info);
   Napi::Value Collect(const Napi::CallbackInfo& info);
   Napi::Value Withdraw(const Napi::CallbackInfo& info);
   Napi::Value Release(const Napi::CallbackInfo& info);
   Napi::Value IsCurrent(const Napi::CallbackInfo& info);
+  Napi::Value Touch(const Napi::CallbackInfo& info);
   Napi::Value PinProcess(const Napi::CallbackInfo& info);
   Napi::Value SignalProcess(const Napi::CallbackInfo& info);
   Napi::Value UnpinProcess(const Napi::CallbackInfo& info);
@@ -290,9 +292,16 @@ Napi::Value Environment::IsCurrent(const Napi::CallbackInfo& info) {
       env_, found != held_.end() && is_current(found->second.handle, found->second.path));
 }
 
-// probe(path): 'free', 'shared', 'exclusive' or undefined
-Napi::Value Environment::Probe(const Napi::CallbackInfo& info) {
-  switch (probe(ToText(info[0]))) {
+// touch(lock): its file looks used
+Napi::Value Environment::Touch(const Napi::CallbackInfo& info) {
+  const auto found = held_.find(ToId(info[0]));
+  if (found != held_.end()) touch(found->second.handle);
+  return env_.Undefined();
+}
+
+// lockState(path): 'free', 'shared', 'exclusive' or undefined
+Napi::Value Environment::LockStateOf(const Napi::CallbackInfo& info) {
+  switch (lock_state(ToText(info[0]))) {
     case LockState::free:
       return Napi::String::New(env_, "free");
     case LockState::shared:
@@ -368,11 +377,13 @@ void Environment::Start(const Napi::Object& exports) {
   Export<&Environment::Withdraw>(exports, "withdraw");
   Export<&Environment::Release>(exports, "release");
   Export<&Environment::IsCurrent>(exports, "isCurrent");
-  Export<&Environment::Probe>(exports, "probe");
+  Export<&Environment::Touch>(exports, "touch");
+  Export<&Environment::LockStateOf>(exports, "lockState");
   Export<&Environment::PinProcess>(exports, "pinProcess");
   Export<&Environment::SignalProcess>(exports, "signalProcess");
   Export<&Environment::UnpinProcess>(exports, "unpinProcess");
   Export<&Environment::ReplaceProcess>(exports, "replaceProcess");
+  export_platform(env_, exports);
 }
 
 Napi::Object Init(Napi::Env env, Napi::Object exports) {

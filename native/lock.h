@@ -46,14 +46,19 @@ void write_record(Handle handle, const char* record, size_t size);
 // Frees the lock even where another process has a copy of the descriptor.
 void release(Handle handle);
 
+// Makes the file look used: macOS deletes files in /tmp that nobody has touched
+// for three days, locked or not.
+void touch(Handle handle);
+
 // Whether the file at `path` is still the one that is locked.
 bool is_current(Handle handle, const std::string& path);
 
 enum class LockState { unknown, free, shared, exclusive };
 
-// Finds out by trying, for the blink of an eye: only where the kernel can't be
-// asked who holds the lock.
-LockState probe(const std::string& path);
+// Whether anybody holds the lock, this process included; a file that is not
+// there is free. Where the kernel can't be asked, it is tried, for the blink of
+// an eye.
+LockState lock_state(const std::string& path);
 
 // A blocking acquisition in a thread of its own. `interrupt` may come from any
 // other thread and at any moment, before the wait has begun as well; the caller

@@ -1,9 +1,10 @@
 import { readdirSync } from 'node:fs';
 import { type LockError, LockPathError, LockSystemError } from './errors.js';
-import { describeProcess, type FileLocks, LockTable } from './linux.js';
+import type { FileLocks } from './kernel.js';
 import { checkInput, checkOptions, LOCATION_OPTIONS } from './options.js';
 import { type OwnerRecord, readRecord } from './owner.js';
 import { lockDirectory, lockFile, nameOfFile } from './path.js';
+import { describeProcess, LockTable, startToken } from './system.js';
 import type { Holder, LocationOptions, LockStatus } from './types.js';
 
 /**
@@ -60,10 +61,24 @@ export function checkRunning(name: string, options: LocationOptions = {}): boole
 /** What the kernel says of the lock. Throws `LOCK_PERMISSION` where it may not be asked. */
 export function locksOn(name: string, path: string, table?: LockTable): FileLocks {
   try {
-    return (table ?? new LockTable()).locksOn(path);
+    return holdersOnly(path, (table ?? new LockTable()).locksOn(path));
   } catch (cause) {
     throw unreadable(cause, name, path);
   }
+}
+
+// Where the kernel names all who have the file open, waiters as well, the record tells which one
+// of them holds it; where it does not, nobody is named.
+function holdersOnly(path: string, locks: FileLocks): FileLocks {
+  if (locks.openersOnly !== true || locks.shared || locks.holders.length < 2) return locks;
+  const record = readRecord(path);
+  const holders = locks.holders.filter(
+    ({ pid }) =>
+      record?.pid === pid &&
+      record.startToken !== undefined &&
+      record.startToken === startToken(pid),
+  );
+  return { ...locks, holders, callers: holders.map(({ pid }) => pid) };
 }
 
 function readLockTable(directory: string): LockTable {

@@ -1,11 +1,11 @@
 import { writeSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { LockHeldError } from './errors.js';
-import { privateDirectory } from './linux.js';
 import { type Lock, lockSync } from './lock.js';
 import { checkInput, LOCK_SYNC_OPTIONS, type OptionName } from './options.js';
 import { conflictReport, privateDirectoryWarning } from './report.js';
 import { type ShutdownSignal, shutDownOnSignals } from './shutdown.js';
+import { privateDirectory } from './system.js';
 import type { LockSyncOptions } from './types.js';
 
 /** Where messages go: `console`, pino, winston and the like fit. */

@@ -12,6 +12,7 @@ import {
   readSync,
 } from 'node:fs';
 import { basename } from 'node:path';
+import { type FileLocks, type LockHolder, type ProcessFacts, UNLOCKED } from './kernel.js';
 import { native } from './native.js';
 import {
   deviceNumber,
@@ -28,45 +29,6 @@ import {
 
 /** Clock ticks per second in /proc: USER_HZ, 100 on every architecture that Node runs on. */
 const TICKS_PER_SECOND = 100;
-
-/** What the kernel says of one process. */
-export interface ProcessFacts {
-  /** Differs between any two processes that ever had the same pid, across reboots too. */
-  startToken: string | undefined;
-  startedAt: Date | undefined;
-  executable: string | undefined;
-  argv: string[] | undefined;
-  cwd: string | undefined;
-  user: string | undefined;
-  status: string | undefined;
-  cpuPercent: number | undefined;
-  memoryBytes: number | undefined;
-}
-
-/** A process that has a lock's descriptor, and who called flock on that. */
-export interface LockHolder {
-  pid: number;
-  caller: number;
-}
-
-/** What the kernel says of the locks on one file. */
-export interface FileLocks {
-  held: boolean;
-  shared: boolean;
-  /** Who called flock for it, as the lock table has it; may be dead while a child holds on. */
-  callers: number[];
-  /** The processes that hold it, as far as they can be told. */
-  holders: LockHolder[];
-  waiters: number;
-}
-
-export const UNLOCKED: FileLocks = {
-  held: false,
-  shared: false,
-  callers: [],
-  holders: [],
-  waiters: 0,
-};
 
 /** How much of /proc/locks the kernel hands out at once, and consistently; about 76 locks. */
 const TABLE_PAGE = 4096;
@@ -198,7 +160,7 @@ function readTable(step: number): { text: string; reads: number } {
 // that only an attempt tells whether it holds the lock.
 function unseen(path: string): FileLocks {
   if (link('/proc/self/ns/pid') === INITIAL_PID_NAMESPACE) return UNLOCKED;
-  const state = native().probe(path);
+  const state = native().lockState(path);
   const held = state === 'shared' || state === 'exclusive';
   return { ...UNLOCKED, held, shared: state === 'shared' };
 }

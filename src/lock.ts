@@ -2,7 +2,7 @@ import { mkdirSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { LockDeadlockError, LockHeldError, LockLostError, LockTimeoutError } from './errors.js';
 import { locksOn, statusOf } from './inspect.js';
-import type { FileLocks } from './linux.js';
+import type { FileLocks } from './kernel.js';
 import { watchFile } from './lost.js';
 import { DEADLOCK, type Failure, HELD, native, UNSAFE } from './native.js';
 import {
@@ -214,7 +214,9 @@ function requestOf(name: string, options: LockOptions): LockRequest {
     path: lockFile(name, options),
     shared: options.shared ?? false,
     recordTail: recordTail(options.metadata),
-    ownDirectory: options.scope === 'user',
+    ownDirectory:
+      options.scope === 'user' || (process.platform === 'win32' && options.directory === undefined),
+    everybodys: options.scope !== 'user',
   };
 }
 
@@ -231,6 +233,11 @@ function acquireNow(request: LockRequest, wait: boolean | number): Lock | undefi
 }
 
 function makeDirectory(request: LockRequest): void {
+  if (request.everybodys && native().makeSharedDirectory !== undefined) {
+    const failure = native().makeSharedDirectory?.(dirname(request.path));
+    if (failure !== undefined) throw errorOf(failure, request);
+    return;
+  }
   try {
     mkdirSync(dirname(request.path), { recursive: true, mode: 0o700 });
   } catch (error) {

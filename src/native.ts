@@ -32,12 +32,36 @@ export interface Native {
   withdraw(ticket: number): void;
   release(lock: number): void;
   isCurrent(lock: number): boolean;
-  probe(path: string): 'free' | 'shared' | 'exclusive' | undefined;
+  touch(lock: number): void;
+  lockState(path: string): 'free' | 'shared' | 'exclusive' | undefined;
   pinProcess(pid: number): number | Failure;
   signalProcess(process: number, signal: number): Failure | undefined;
   unpinProcess(process: number): void;
   /** The arguments are bytes, one character each. */
   replaceProcess(args: readonly string[], lock: number): Failure;
+  /** macOS and Windows. */
+  processFacts?(pid: number): NativeProcessFacts;
+  /** macOS: who holds a lock on the file. Windows: who has it open; not this process. */
+  openers?(path: string): number[] | undefined;
+  /** Windows. */
+  knownFolder?(user: boolean): string | Failure;
+  makeSharedDirectory?(path: string): Failure | undefined;
+  /** Runs a program that can't outlive this process, and blocks until its end. */
+  runInJob?(args: readonly string[]): number | Failure;
+}
+
+/** What the native part knows of a process; what it does not is left out. */
+export interface NativeProcessFacts {
+  startToken?: string;
+  /** Milliseconds since 1970. */
+  startedAt?: number;
+  executable?: string;
+  argv?: string[];
+  cwd?: string;
+  user?: string;
+  status?: string;
+  cpuSeconds?: number;
+  memoryBytes?: number;
 }
 
 let loaded: Native | undefined;

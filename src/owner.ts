@@ -3,7 +3,7 @@
 
 import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs';
 import { hostname, userInfo } from 'node:os';
-import { startToken } from './linux.js';
+import { startToken } from './system.js';
 import type { JsonValue } from './types.js';
 
 /** The record's size in the file, in bytes; record.h has the same. */
@@ -57,7 +57,9 @@ export function recordTail(metadata: JsonValue | undefined): string {
 export function readRecord(path: string): OwnerRecord | undefined {
   let fd: number;
   try {
-    fd = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+    // Windows knows neither of the last two, and has no links here to follow or pipes to block on.
+    const { O_RDONLY, O_NOFOLLOW = 0, O_NONBLOCK = 0 } = constants;
+    fd = openSync(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
   } catch {
     return undefined;
   }

@@ -1,6 +1,7 @@
 import { userInfo } from 'node:os';
 import { isAbsolute, join, sep } from 'node:path';
 import { LockPathError, LockTypeError } from './errors.js';
+import { native } from './native.js';
 import type { LocationOptions } from './types.js';
 
 const NAME = /^[A-Za-z0-9](?:[A-Za-z0-9._-]{0,198}[A-Za-z0-9_-])?$/;
@@ -44,11 +45,33 @@ export function nameOfFile(file: string): string | undefined {
 
 /** Whether `directory` can be used as the `directory` option. */
 export function isDirectoryOption(directory: unknown): directory is string {
-  return typeof directory === 'string' && isAbsolute(directory) && !directory.includes('\0');
+  if (typeof directory !== 'string' || directory.includes('\0')) return false;
+  // A path such as \\x is absolute to Node, and depends on the current drive.
+  return isAbsolute(directory) && (!onWindows || /^([a-z]:|[\\/]{2})/i.test(directory));
 }
 
+const onWindows = process.platform === 'win32';
+
 function machineDirectory(): string {
-  return '/tmp';
+  return onWindows ? knownFolder(false) : '/tmp';
+}
+
+const folders = new Map<boolean, string>();
+
+function knownFolder(user: boolean): string {
+  let folder = folders.get(user);
+  if (folder === undefined) {
+    const found = native().knownFolder?.(user);
+    if (typeof found !== 'string') {
+      throw new LockPathError(
+        'LOCK_PERMISSION',
+        `Windows names no folder for ${user ? 'this user' : 'the machine'} (${found?.syscall} ${found?.errno}); use directory`,
+      );
+    }
+    folder = `${found}\\kernel-lock`;
+    folders.set(user, folder);
+  }
+  return folder;
 }
 
 let homeOfUser: string | undefined;
@@ -56,6 +79,7 @@ let homeOfUser: string | undefined;
 // The password database's word: HOME is part of the environment, and two bots
 // that were started with different environments have to meet.
 function userDirectory(): string {
+  if (onWindows) return knownFolder(true);
   homeOfUser ??= homeOf();
   return process.platform === 'darwin'
     ? join(homeOfUser, 'Library', 'Application Support', 'kernel-lock')

@@ -5,12 +5,13 @@
 import { constants } from 'node:os';
 import { LockDeadlockError, LockPathError, LockTimeoutError } from './errors.js';
 import { locksOn, statusOf } from './inspect.js';
-import { type LockHolder, LockTable, startToken } from './linux.js';
+import type { LockHolder } from './kernel.js';
 import { type Failure, native } from './native.js';
 import { checkInput, LOCATION_OPTIONS } from './options.js';
 import { readRecord } from './owner.js';
 import { lockFile } from './path.js';
 import { systemError } from './request.js';
+import { LockTable, startToken } from './system.js';
 import type { Holder, LocationOptions } from './types.js';
 
 /** How a holder is asked to stop. */

@@ -1,8 +1,8 @@
 // How commands print.
 
-import { privateDirectory } from '../linux.js';
 import { lockDirectory } from '../path.js';
 import { printableJson, privateDirectoryWarning } from '../report.js';
+import { privateDirectory } from '../system.js';
 import type { Call } from './args.js';
 
 export function printLine(text: string): void {

@@ -1,8 +1,9 @@
 import { constants } from 'node:os';
 import { LockHeldError } from '../errors.js';
-import { initialVariable, rawArguments } from '../linux.js';
 import { announceProgram, Lock, lock } from '../lock.js';
+import { native } from '../native.js';
 import { commandLine, conflictReport, printableJson } from '../report.js';
+import { initialVariable, rawArguments } from '../system.js';
 import type { Call } from './args.js';
 import { EXIT_CONFLICT } from './exit.js';
 import { printError, warnIfPrivate } from './output.js';
@@ -34,11 +35,26 @@ export async function run(call: Call): Promise<number> {
   hide();
   warnIfPrivate(call);
 
+  if (native().runInJob !== undefined) return runInJob(held, program);
   restoreChannel();
   const error = Lock.become(held, rawArguments(program.length) ?? program.map(bytes));
   held.release();
-  const notFound = error.errno === -constants.errno.ENOENT;
-  const reason = notFound ? 'not found' : `can't be executed (${error.code})`;
+  return notRun(executable, error.errno === -constants.errno.ENOENT, error.code);
+}
+
+// Windows has no exec: a job ties the program to this process, which waits for it and blocks
+// meanwhile, so that nothing else can happen here.
+function runInJob(held: Lock, program: string[]): number {
+  const result = native().runInJob?.(program);
+  held.release();
+  if (typeof result === 'number') return result | 0;
+  const ERROR_FILE_NOT_FOUND = 2;
+  const notFound = result?.errno === ERROR_FILE_NOT_FOUND;
+  return notRun(program[0] as string, notFound, `error ${result?.errno}`);
+}
+
+function notRun(executable: string, notFound: boolean, code: string | undefined): number {
+  const reason = notFound ? 'not found' : `can't be executed (${code})`;
   printError(`kernel-lock: ${commandLine([executable])}: ${reason}`);
   return notFound ? EXIT_NOT_FOUND : EXIT_NOT_EXECUTABLE;
 }

@@ -1,0 +1,8 @@
+#include "addon_facts.h"
+#include "addon_platform.h"
+
+namespace kernel_lock {
+
+void export_platform(Napi::Env env, Napi::Object exports) { export_facts(env, exports); }
+
+}  // namespace kernel_lock

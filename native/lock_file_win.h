@@ -1,0 +1,47 @@
+// The steps that the non-blocking and the blocking acquisition share on Windows.
+#pragma once
+
+#include <windows.h>
+
+#include <cstdint>
+#include <string>
+
+#include "lock.h"
+
+namespace kernel_lock {
+
+struct OpenFile {
+  HANDLE handle = INVALID_HANDLE_VALUE;
+  DWORD volume = 0;
+  uint64_t index = 0;
+};
+
+// Opens (or creates) the lock file without following, truncating or blocking
+// on it. `flags` may add FILE_FLAG_OVERLAPPED. `acquired` here means: opened.
+Outcome open_lock_file(const std::string& path, DWORD flags, OpenFile& file);
+
+// Whether `path` still leads to the opened file. Nobody can delete or rename
+// it, because nobody is granted that sharing; its directory can be renamed.
+bool still_at_path(const OpenFile& file, const std::string& path);
+
+// Locks byte 0, the range that every other program's lock shares. `overlapped`
+// is reset but for its event. Returns 0 or what GetLastError said.
+DWORD lock_byte(HANDLE handle, Mode mode, DWORD flags, OVERLAPPED& overlapped);
+
+// Whether nothing but trying the lock tells if it is held: on a remote file,
+// for which oplocks are denied, and on Wine, which has none and lets locked
+// bytes be read.
+bool needs_probing(HANDLE handle);
+
+constexpr int kMaxReplacements = 1000;
+
+inline Handle to_handle(HANDLE handle) { return reinterpret_cast<Handle>(handle); }
+inline HANDLE from_handle(Handle handle) {
+  return reinterpret_cast<HANDLE>(handle);  // NOLINT(performance-no-int-to-ptr)
+}
+
+inline Outcome failed(const char* syscall, DWORD code) {
+  return {Status::failed, kNoHandle, {syscall, static_cast<int>(code)}};
+}
+
+}  // namespace kernel_lock

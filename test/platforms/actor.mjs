@@ -1,0 +1,36 @@
+// A process that obeys lines of JSON on its standard input: { id, verb, args } is answered by
+// { id, value } or { id, error } in a line. Plain streams, because not every runtime has Node's
+// channel. It ends with its input.
+import { createInterface } from 'node:readline';
+
+const { lock, lockSync, tryLock, inspect } = await import(process.argv[2]);
+const locks = new Map();
+let next = 1;
+
+function keep(held) {
+  if (held === null) return null;
+  locks.set(next, held);
+  return next++;
+}
+
+const verbs = {
+  lock: async (name, options) => keep(await lock(name, options)),
+  lockSync: (name, options) => keep(lockSync(name, options)),
+  tryLock: (name, options) => keep(tryLock(name, options)),
+  inspect,
+  release: (id) => locks.get(id).release(),
+};
+
+const say = (message) => process.stdout.write(`${JSON.stringify(message)}\n`);
+
+createInterface({ input: process.stdin })
+  .on('line', async (line) => {
+    const { id, verb, args } = JSON.parse(line);
+    try {
+      say({ id, value: (await verbs[verb](...args)) ?? null });
+    } catch ({ code, message, holder }) {
+      say({ id, error: { code, message, holder } });
+    }
+  })
+  .on('close', () => process.exit());
+say({ id: 0, value: process.pid });

@@ -1,0 +1,362 @@
+// The core of what is promised, driven from outside through a built package, on any runtime:
+//
+//   RUNTIME conformance.mjs PACKAGE_DIRECTORY SCRATCH_DIRECTORY
+//
+// It needs nothing but the runtime, prints a line per case and closes with the counts. A case that
+// can't be run here says why.
+import { spawn } from 'node:child_process';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { createInterface } from 'node:readline';
+import { fileURLToPath, pathToFileURL } from 'node:url';
+
+const [packageDirectory, scratch] = process.argv.slice(2).map((path) => resolve(path));
+const library = pathToFileURL(join(packageDirectory, 'dist', 'index.js')).href;
+const cliFile = join(packageDirectory, 'dist', 'cli.js');
+const here = fileURLToPath(new URL('.', import.meta.url));
+const {
+  lock,
+  lockSync,
+  tryLock,
+  withLock,
+  inspect,
+  list,
+  lockPath,
+  checkRunning,
+  killRunning,
+  LockError,
+} = await import(library);
+
+const onWindows = process.platform === 'win32';
+// Deno wants to be told that a child may do everything, and all of them how to run a file.
+const runtimeArgs = globalThis.Deno ? ['run', '--allow-all'] : [];
+
+class Skip extends Error {}
+
+class Actor {
+  #answers = new Map();
+  #child = spawn(process.execPath, [...runtimeArgs, join(here, 'actor.mjs'), library], {
+    stdio: ['pipe', 'pipe', 'inherit'],
+  });
+  ended = new Promise((done) => this.#child.on('exit', (code, signal) => done(signal ?? code)));
+  #next = 1;
+
+  static async start() {
+    const actor = new Actor();
+    actors.add(actor);
+    createInterface({ input: actor.#child.stdout }).on('line', (line) => {
+      const { id, ...answer } = JSON.parse(line);
+      actor.#answers.get(id)?.(answer);
+    });
+    actor.ended.then(() => {
+      for (const answer of actor.#answers.values()) answer({ error: { code: 'ENDED' } });
+    });
+    const { value } = await new Promise((ready) => actor.#answers.set(0, ready));
+    actor.pid = value;
+    return actor;
+  }
+
+  async ask(verb, ...args) {
+    const id = this.#next++;
+    const { value, error } = await new Promise((answer) => {
+      this.#answers.set(id, answer);
+      this.#child.stdin.write(`${JSON.stringify({ id, verb, args })}\n`);
+    });
+    if (error) throw Object.assign(new Error(error.message), error);
+    return value;
+  }
+
+  async kill() {
+    actors.delete(this);
+    this.#child.kill('SIGKILL');
+    return this.ended;
+  }
+}
+
+const actors = new Set();
+
+function command(...args) {
+  const child = spawn(process.execPath, [...runtimeArgs, cliFile, ...args], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  let stdout = '';
+  let stderr = '';
+  child.stdout.on('data', (text) => {
+    stdout += text;
+  });
+  child.stderr.on('data', (text) => {
+    stderr += text;
+  });
+  return new Promise((done) =>
+    child.on('close', (code, signal) => done({ status: signal ?? code, stdout, stderr })),
+  );
+}
+
+function equal(actual, wanted, what = 'value') {
+  const [a, w] = [actual, wanted].map((value) => JSON.stringify(value));
+  if (a !== w) throw new Error(`${what}: expected ${w}, got ${a}`);
+}
+
+async function codeOf(call) {
+  try {
+    await call();
+    return undefined;
+  } catch (error) {
+    return error.code ?? String(error);
+  }
+}
+
+// On Windows the kernel may take a moment to free what a dead process held.
+async function soon(condition) {
+  const end = performance.now() + 5000;
+  while (!condition()) {
+    if (performance.now() > end) throw new Error('it did not come about');
+    await new Promise((next) => setTimeout(next, 5));
+  }
+}
+
+const at = () => ({ directory: mkdtempSync(join(scratch, 'case-')) });
+
+const cases = {
+  'acquire, refuse, release': async () => {
+    const options = at();
+    const held = lockSync('bot', options);
+    equal([held.held, tryLock('bot', options), checkRunning('bot', options)], [true, null, true]);
+    equal(await codeOf(() => lock('bot', options)), 'LOCK_HELD');
+    held.release();
+    held.release();
+    equal([held.held, checkRunning('bot', options)], [false, false]);
+    (await lock('bot', options)).release();
+  },
+  'readers go together, a writer does not': async () => {
+    const options = at();
+    const shared = { ...options, shared: true };
+    const readers = [lockSync('data', shared), lockSync('data', shared)];
+    equal(tryLock('data', options), null);
+    for (const reader of readers) reader.release();
+    const writer = lockSync('data', options);
+    equal(tryLock('data', shared), null);
+    writer.release();
+  },
+  'two processes exclude each other, and the holder is named': async () => {
+    const options = at();
+    const other = await Actor.start();
+    await other.ask('lockSync', 'bot', { ...options, metadata: { mode: 'x' } });
+    equal(tryLock('bot', options), null);
+    const { held, holders } = inspect('bot', options);
+    equal([held, holders[0]?.pid, holders[0]?.metadata], [true, other.pid, { mode: 'x' }]);
+    equal(
+      list(options).map(({ name }) => name),
+      ['bot'],
+    );
+    const error = await lock('bot', options).catch((reason) => reason);
+    equal([error instanceof LockError, error.holder?.pid], [true, other.pid]);
+  },
+  'a killed holder frees its lock': async () => {
+    const options = at();
+    const other = await Actor.start();
+    await other.ask('lockSync', 'bot', options);
+    await other.kill();
+    let held = null;
+    await soon(() => {
+      held = tryLock('bot', options);
+      return held !== null;
+    });
+    held.release();
+  },
+  'a wait is granted when the holder lets go, and when it dies': async () => {
+    const options = at();
+    for (const end of ['release', 'kill']) {
+      const other = await Actor.start();
+      const id = await other.ask('lockSync', 'bot', options);
+      const waiting = lock('bot', { ...options, wait: 30_000 });
+      if (end === 'release') await other.ask('release', id);
+      else await other.kill();
+      (await waiting).release();
+    }
+  },
+  'waits of one process are served in order': async () => {
+    const options = { ...at(), wait: true };
+    const held = lockSync('bot', options);
+    const order = [];
+    const waits = [0, 1, 2, 3].map(async (place) => {
+      const mine = await lock('bot', options);
+      order.push(place);
+      mine.release();
+    });
+    held.release();
+    await Promise.all(waits);
+    equal(order, [0, 1, 2, 3]);
+  },
+  'a wait times out, and is cancelled': async () => {
+    const options = at();
+    const held = lockSync('bot', options);
+    equal(await codeOf(() => lock('bot', { ...options, wait: 20 })), 'LOCK_TIMEOUT');
+    equal(await codeOf(() => lockSync('bot', { ...options, wait: 20 })), 'LOCK_TIMEOUT');
+    const controller = new AbortController();
+    const waiting = lock('bot', { ...options, wait: true, signal: controller.signal });
+    const reason = new Error('enough');
+    controller.abort(reason);
+    equal(await waiting.catch((error) => error === reason), true);
+    held.release();
+    (await lock('bot', { ...options, wait: 5000 })).release();
+  },
+  'lockSync waits for another process': async () => {
+    const options = at();
+    const other = await Actor.start();
+    const mine = lockSync('bot', options);
+    const waiting = other.ask('lockSync', 'bot', { ...options, wait: true });
+    mine.release();
+    await other.ask('release', await waiting);
+  },
+  'a deadlock with oneself is told': async () => {
+    const options = at();
+    const held = lockSync('bot', options);
+    equal(await codeOf(() => lockSync('bot', { ...options, wait: true })), 'LOCK_DEADLOCK');
+    held.release();
+  },
+  'withLock releases': async () => {
+    const options = at();
+    equal(await withLock('bot', options, (mine) => mine.held), true);
+    equal(
+      await codeOf(() => withLock('bot', options, () => Promise.reject(new Error('no')))),
+      'Error: no',
+    );
+    equal(checkRunning('bot', options), false);
+  },
+  'a worker that is terminated releases': async () => {
+    const { Worker } = await import('node:worker_threads');
+    const options = at();
+    const file = join(options.directory, 'worker.mjs');
+    writeFileSync(
+      file,
+      `import { parentPort } from 'node:worker_threads';
+       const { lockSync } = await import(${JSON.stringify(library)});
+       lockSync('bot', ${JSON.stringify(options)});
+       parentPort.postMessage('held');
+       setInterval(() => {}, 1000);`,
+    );
+    const worker = new Worker(pathToFileURL(file));
+    await new Promise((held, failed) => worker.once('message', held).once('error', failed));
+    equal(tryLock('bot', options), null);
+    await worker.terminate();
+    let held = null;
+    await soon(() => {
+      held = tryLock('bot', options);
+      return held !== null;
+    });
+    held.release();
+  },
+  'bad names and options are refused': async () => {
+    for (const name of [
+      '',
+      '../x',
+      'a/b',
+      'a\\b',
+      'con',
+      'nul.txt',
+      'x.',
+      'x ',
+      'a'.repeat(201),
+      7,
+    ]) {
+      equal(await codeOf(() => lock(name)), 'LOCK_INVALID_NAME', name);
+    }
+    for (const options of [{ directory: 'x' }, { wait: -1 }, { unknown: 1 }, { scope: 'x' }]) {
+      equal(
+        await codeOf(() => lock('bot', options)),
+        'LOCK_INVALID_OPTION',
+        JSON.stringify(options),
+      );
+    }
+  },
+  'the default places are absolute and not in the environment': async () => {
+    for (const scope of ['machine', 'user']) {
+      const before = lockPath('bot', { scope });
+      const saved = { ...process.env };
+      for (const key of ['HOME', 'TMPDIR', 'TEMP', 'ProgramData', 'LOCALAPPDATA', 'USERPROFILE']) {
+        process.env[key] = here;
+      }
+      equal(lockPath('bot', { scope }), before);
+      Object.assign(process.env, saved);
+    }
+  },
+  'a lock in each scope': async () => {
+    for (const scope of ['machine', 'user']) {
+      const name = `kltest-${process.pid}-platform`;
+      const held = lockSync(name, { scope });
+      equal(tryLock(name, { scope }), null);
+      held.release();
+      rmSync(held.path); // made for this test
+    }
+  },
+  'a directory or a symlink in the place of the file is refused': async () => {
+    const options = at();
+    mkdirSync(lockPath('directory', options));
+    equal(await codeOf(() => lock('directory', options)), 'LOCK_UNSAFE_PATH');
+    if (onWindows) throw new Skip('Wine makes no symlinks; the directory was refused');
+    symlinkSync(join(options.directory, 'target'), lockPath('link', options));
+    equal(await codeOf(() => lock('link', options)), 'LOCK_UNSAFE_PATH');
+  },
+  'a long path': async () => {
+    const directory = join(at().directory, ...Array.from({ length: 6 }, () => 'ä'.repeat(50)));
+    mkdirSync(directory, { recursive: true });
+    lockSync('bot', { directory }).release();
+  },
+  'the record is a space, JSON and padding': async () => {
+    const options = at();
+    lockSync('bot', { ...options, metadata: 7 }).release();
+    const text = readFileSync(lockPath('bot', options), 'utf8');
+    const { pid, metadata } = JSON.parse(text.slice(1));
+    equal([text[0], text.length, pid, metadata], [' ', 4096, process.pid, 7]);
+  },
+  'killRunning ends exactly the holder': async () => {
+    const options = at();
+    const [holder, bystander] = [await Actor.start(), await Actor.start()];
+    await holder.ask('lockSync', 'bot', options);
+    equal(await killRunning('free', options), false);
+    equal(await killRunning('bot', { ...options, force: true }), true);
+    await holder.ended;
+    equal(checkRunning('bot', options), false);
+    equal(await bystander.ask('tryLock', 'free', options), 1);
+  },
+  'the command line: check, path, list, run': async () => {
+    const options = at();
+    const place = ['--directory', options.directory];
+    const check = async () => (await command('check', 'bot', ...place)).status;
+    equal(await check(), 1);
+    const held = lockSync('bot', options);
+    equal(await check(), 0);
+    equal(JSON.parse((await command('list', '--json', ...place)).stdout).length, 1);
+    equal((await command('path', 'bot', ...place)).stdout.trim(), lockPath('bot', options));
+    const program = ['--', process.execPath, '-e', 'process.exit(3)'];
+    equal((await command('run', 'bot', ...place, ...program)).status, 75);
+    held.release();
+    equal((await command('run', 'bot', ...place, ...program)).status, 3);
+    equal((await command('run', 'bot', ...place, '--', 'no-such-program')).status, 127);
+    equal((await command('check', '../x')).status, 64);
+  },
+};
+
+let passed = 0;
+let failed = 0;
+let skipped = 0;
+for (const [name, run] of Object.entries(cases)) {
+  try {
+    await run();
+    passed++;
+    console.log(`ok      ${name}`);
+  } catch (error) {
+    if (error instanceof Skip) {
+      skipped++;
+      console.log(`not run ${name}: ${error.message}`);
+    } else {
+      failed++;
+      console.log(`FAILED  ${name}: ${error.stack}`);
+    }
+  } finally {
+    for (const actor of actors) await actor.kill();
+  }
+}
+console.log(`${passed} passed, ${failed} failed, ${skipped} skipped`);
+process.exit(failed === 0 ? 0 : 1);
