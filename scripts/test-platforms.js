@@ -101,7 +101,10 @@ function run(row, packed) {
   const log = join(directory, 'log');
   const quoted = words.map((word) => `'${word.replaceAll("'", "'\\''")}'`).join(' ');
   spawnSync('sh', ['-c', `exec ${quoted} > '${log}' 2>&1 < /dev/null`], {
-    env: row.wine ? wineEnvironment() : process.env,
+    env: {
+      ...(row.wine ? wineEnvironment() : process.env),
+      ...(row.wine ? {} : { CONFORMANCE_UNDER: JSON.stringify(row.under ?? []) }),
+    },
     timeout: MINUTES_PER_ROW * 60_000,
     killSignal: 'SIGKILL',
   });

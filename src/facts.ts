@@ -9,17 +9,17 @@ export class LockTable {
   locksOn(path: string): FileLocks {
     const state = native().lockState(path);
     if (state === 'free') return UNLOCKED;
-    const others = native().openers?.(path) ?? [];
-    if (state === undefined && others.length === 0) return UNLOCKED;
+    const others = native().openers?.(path);
+    if (state === undefined && !others?.length) return UNLOCKED;
     // The system leaves this process out; where nobody else has the file, it is the holder.
-    const pids = others.length > 0 ? others : [process.pid];
+    const pids = others?.length === 0 ? [process.pid] : (others ?? []);
     return {
       held: true,
       shared: state === 'shared',
       callers: pids,
       holders: pids.map((pid) => ({ pid, caller: pid })),
       waiters: undefined,
-      openersOnly: process.platform === 'win32',
+      needsRecord: process.platform === 'win32' && (others === undefined || pids.length > 1),
     };
   }
 

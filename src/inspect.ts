@@ -67,18 +67,19 @@ export function locksOn(name: string, path: string, table?: LockTable): FileLock
   }
 }
 
-// Where the kernel names all who have the file open, waiters as well, the record tells which one
-// of them holds it; where it does not, nobody is named.
+// Where the kernel does not tell holders from waiters, or names nobody, the record tells who holds
+// it, if that process lives (and is among those that the kernel names); else nobody is named.
 function holdersOnly(path: string, locks: FileLocks): FileLocks {
-  if (locks.openersOnly !== true || locks.shared || locks.holders.length < 2) return locks;
-  const record = readRecord(path);
-  const holders = locks.holders.filter(
-    ({ pid }) =>
-      record?.pid === pid &&
-      record.startToken !== undefined &&
-      record.startToken === startToken(pid),
-  );
-  return { ...locks, holders, callers: holders.map(({ pid }) => pid) };
+  if (locks.needsRecord !== true) return locks;
+  const { pid, startToken: token } = readRecord(path) ?? {};
+  const named = locks.holders.map((holder) => holder.pid);
+  const confirmed =
+    pid !== undefined &&
+    token !== undefined &&
+    token === startToken(pid) &&
+    (named.length === 0 || named.includes(pid));
+  if (!confirmed) return { ...locks, holders: [], callers: [] };
+  return { ...locks, holders: [{ pid, caller: pid }], callers: [pid] };
 }
 
 function readLockTable(directory: string): LockTable {
@@ -113,16 +114,18 @@ export function statusOf(name: string, path: string, locks: FileLocks): LockStat
     held: locks.held,
     shared: locks.shared,
     holders:
-      locks.held && locks.callers.length === 0 && record !== undefined
+      locks.held && locks.callers.length === 0 && record !== undefined && !locks.needsRecord
         ? [claimedHolder(record)]
-        : [...new Set(locks.holders.map(({ pid }) => pid))].map((pid) => holderOf(pid, record)),
+        : [...new Set(locks.holders.map(({ pid }) => pid))].map((pid) =>
+            holderOf(pid, record, locks.needsRecord ? 'record' : 'kernel'),
+          ),
     waiters: locks.waiters,
   };
 }
 
 // The record is joined by identity, pid and start token: that of an earlier holder, or a forged
 // one, tells nothing about this one.
-function holderOf(pid: number, record: OwnerRecord | undefined): Holder {
+function holderOf(pid: number, record: OwnerRecord | undefined, source: Holder['source']): Holder {
   const facts = describeProcess(pid);
   const own =
     record?.pid === pid && record.startToken !== undefined && record.startToken === facts.startToken
@@ -141,7 +144,7 @@ function holderOf(pid: number, record: OwnerRecord | undefined): Holder {
     cpuPercent: facts.cpuPercent,
     memoryBytes: facts.memoryBytes,
     metadata: own?.metadata,
-    source: 'kernel',
+    source,
   };
 }
 

@@ -30,8 +30,8 @@ export interface FileLocks {
   holders: LockHolder[];
   /** `undefined` where the kernel does not tell. */
   waiters: number | undefined;
-  /** `holders` are all that have the file open, those who wait for it as well. */
-  openersOnly?: boolean;
+  /** The kernel does not tell holders from others that have the file open, or names nobody. */
+  needsRecord?: boolean;
 }
 
 export const UNLOCKED: FileLocks = {

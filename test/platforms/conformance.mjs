@@ -28,14 +28,19 @@ const {
 } = await import(library);
 
 const onWindows = process.platform === 'win32';
-// Deno wants to be told that a child may do everything, and all of them how to run a file.
-const runtimeArgs = globalThis.Deno ? ['run', '--allow-all'] : [];
+// An emulator does not reach the children of its own accord; Deno wants to be told that a child may
+// do everything.
+const [runtime, ...emulated] = [
+  ...JSON.parse(process.env.CONFORMANCE_UNDER ?? '[]'),
+  process.execPath,
+];
+const runtimeArgs = [...emulated, ...(globalThis.Deno ? ['run', '--allow-all'] : [])];
 
 class Skip extends Error {}
 
 class Actor {
   #answers = new Map();
-  #child = spawn(process.execPath, [...runtimeArgs, join(here, 'actor.mjs'), library], {
+  #child = spawn(runtime, [...runtimeArgs, join(here, 'actor.mjs'), library], {
     stdio: ['pipe', 'pipe', 'inherit'],
   });
   ended = new Promise((done) => this.#child.on('exit', (code, signal) => done(signal ?? code)));
@@ -76,7 +81,7 @@ class Actor {
 const actors = new Set();
 
 function command(...args) {
-  const child = spawn(process.execPath, [...runtimeArgs, cliFile, ...args], {
+  const child = spawn(runtime, [...runtimeArgs, cliFile, ...args], {
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   let stdout = '';
@@ -144,13 +149,17 @@ const cases = {
     await other.ask('lockSync', 'bot', { ...options, metadata: { mode: 'x' } });
     equal(tryLock('bot', options), null);
     const { held, holders } = inspect('bot', options);
-    equal([held, holders[0]?.pid, holders[0]?.metadata], [true, other.pid, { mode: 'x' }]);
+    equal([held, holders[0]?.pid], [true, other.pid]);
     equal(
       list(options).map(({ name }) => name),
       ['bot'],
     );
     const error = await lock('bot', options).catch((reason) => reason);
     equal([error instanceof LockError, error.holder?.pid], [true, other.pid]);
+    if (emulated.length > 0) {
+      throw new Skip('QEMU shows a process another start time than others see, so no record fits');
+    }
+    equal(holders[0]?.metadata, { mode: 'x' });
   },
   'a killed holder frees its lock': async () => {
     const options = at();
@@ -329,7 +338,8 @@ const cases = {
     equal(await check(), 0);
     equal(JSON.parse((await command('list', '--json', ...place)).stdout).length, 1);
     equal((await command('path', 'bot', ...place)).stdout.trim(), lockPath('bot', options));
-    const program = ['--', process.execPath, '-e', 'process.exit(3)'];
+    const code = globalThis.Deno ? ['eval', 'Deno.exit(3)'] : ['-e', 'process.exit(3)'];
+    const program = ['--', runtime, ...emulated, ...code];
     equal((await command('run', 'bot', ...place, ...program)).status, 75);
     held.release();
     equal((await command('run', 'bot', ...place, ...program)).status, 3);
