@@ -151,7 +151,9 @@ Failure enqueue(const std::string& path, const std::shared_ptr<Ticket>& ticket) 
 bool has_waiters(const std::string& path) {
   Waiters& all = waiters();
   const Guard guard(all.mutex);
-  return all.lines.count(path) != 0;
+  // A line outlives its last ticket until its thread has come back.
+  const auto found = all.lines.find(path);
+  return found != all.lines.end() && !found->second->tickets.empty();
 }
 
 bool has_exclusive_waiter(const std::string& path) {

@@ -10,7 +10,9 @@ import type { Holder, LocationOptions, LockStatus } from './types.js';
 /**
  * Who holds the lock now, as the kernel has it: it reads the kernel's lock table and tries no
  * lock itself, so it disturbs neither a holder nor a starter. A lock that never existed is
- * not held.
+ * not held. One exception: inside a PID namespace (a container) the table does not show who is
+ * outside; a lock that nobody visible holds is tried there for an instant, and this package's
+ * starters look again before they refuse.
  *
  * @throws LockError `LOCK_INVALID_NAME`, `LOCK_INVALID_OPTION`; and, because then nothing is known,
  *   `LOCK_PERMISSION` where this user may not look into the directory, `LOCK_SYSTEM` where the

@@ -60,10 +60,10 @@ export class LockTable {
     if (file === undefined) return UNLOCKED;
     const lines = this.#lines.get(file);
     if (lines === undefined) {
-      return this.#missed(file) ? new LockTable().locksOn(path) : unseen(path);
+      return this.#missed(file) ? new LockTable().locksOn(path) : this.#unseen(path, file);
     }
     const held = lines.filter((line) => !line.waiting);
-    if (held.length === 0) return { ...unseen(path), waiters: lines.length };
+    if (held.length === 0) return { ...this.#unseen(path, file), waiters: lines.length };
     const callers = [...new Set(held.map((line) => line.pid))];
     return {
       held: true,
@@ -104,9 +104,24 @@ export class LockTable {
     });
     const found = new Set(holders.map(({ caller }) => caller));
     if (callers.every((caller) => found.has(caller))) return holders;
+    return this.#everyHolder(path, file);
+  }
+
+  #everyHolder(path: string, file: string): LockHolder[] {
     return allPids().flatMap((pid) =>
       (this.#lockedBy(pid, path, file) ?? []).map((caller) => ({ pid, caller })),
     );
+  }
+
+  // In a PID namespace, the table leaves out whoever is outside of it, and callers that have died:
+  // only an attempt tells whether the lock is held. A child of a dead caller can still be found.
+  #unseen(path: string, file: string): FileLocks {
+    if (link('/proc/self/ns/pid') === INITIAL_PID_NAMESPACE) return UNLOCKED;
+    const state = native().lockState(path);
+    if (state !== 'shared' && state !== 'exclusive') return UNLOCKED;
+    const holders = this.#everyHolder(path, file);
+    const callers = [...new Set(holders.map(({ caller }) => caller))];
+    return { held: true, shared: state === 'shared', callers, holders, waiters: 0 };
   }
 
   /**
@@ -154,15 +169,6 @@ function readTable(step: number): { text: string; reads: number } {
   } finally {
     closeSync(fd);
   }
-}
-
-// A process that is outside this PID namespace is in no table that this process can read, so
-// that only an attempt tells whether it holds the lock.
-function unseen(path: string): FileLocks {
-  if (link('/proc/self/ns/pid') === INITIAL_PID_NAMESPACE) return UNLOCKED;
-  const state = native().lockState(path);
-  const held = state === 'shared' || state === 'exclusive';
-  return { ...UNLOCKED, held, shared: state === 'shared' };
 }
 
 /** PROC_PID_INIT_INO of the kernel's proc_ns.h, which is the same on every machine. */

@@ -55,7 +55,7 @@ export async function killRunning(name: string, options: KillOptions = {}): Prom
   const { outcome, holders, failure } = await terminate(name, options);
   if (outcome === 'none') return false;
   if (outcome === 'gone') return true;
-  const holder = holders[0];
+  const [holder] = holders.filter(isVisible);
   const details = { lockName: name, path: lockFile(name, options), holder };
   const who = holder === undefined ? 'The holder' : `PID ${holder.pid}`;
   if (outcome === 'running') {
@@ -76,6 +76,11 @@ export async function killRunning(name: string, options: KillOptions = {}): Prom
           cause: systemError(failure),
         },
   );
+}
+
+/** Whether the holder is a process that can be seen from here, not one that only the record names. */
+export function isVisible(holder: Holder): boolean {
+  return holder.processStartedAt !== undefined;
 }
 
 /** What `killRunning` does, told in full. */
@@ -105,9 +110,9 @@ export async function terminate(name: string, options: KillOptions = {}): Promis
   let failure: Failure | undefined;
   for (;;) {
     const locks = locksOn(name, path);
-    if (!locks.callers.some((pid) => callers.has(pid))) {
-      return { outcome: 'gone', holders, failure };
-    }
+    // Held by nobody that can be named may still be them.
+    const byOthers = locks.callers.length > 0 && !locks.callers.some((pid) => callers.has(pid));
+    if (!locks.held || byOthers) return { outcome: 'gone', holders, failure };
     const targets = locks.holders.filter(({ caller }) => callers.has(caller));
     for (const pid of nextToAsk(targets, asked)) {
       asked.add(pid);

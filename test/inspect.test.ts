@@ -123,7 +123,7 @@ describe('in a PID namespace of its own', () => {
       process.execPath,
       '--input-type=module',
       '-e',
-      `import { checkRunning, inspect, tryLock } from '${library}';
+      `import { checkRunning, inspect, killRunning, tryLock } from '${library}';
        const options = { directory: ${JSON.stringify(directory)} };
        console.log(JSON.stringify(${expression}));`,
     ]);
@@ -142,6 +142,45 @@ describe('in a PID namespace of its own', () => {
     using _reader = lockSync('data', { ...options, shared: true });
     const shared = await inside(options.directory, `inspect('data', options)`);
     expect(JSON.parse(shared.stdout)).toMatchObject({ held: true, shared: true });
+  });
+
+  test('a holder outside is not killed, and not called gone', async (context) => {
+    requireRoot(context);
+    requireProgram(context, 'unshare');
+    const options = { directory: freshDirectory() };
+    using held = lockSync('bot', options);
+    const end = await inside(
+      options.directory,
+      `await killRunning('bot', options).catch((error) => [error.code, error.message])`,
+    );
+    expect(JSON.parse(end.stdout)).toEqual([
+      'LOCK_PERMISSION',
+      "The holder holds 'bot' and may not be signalled by this user",
+    ]);
+    expect(held.held).toBe(true);
+  });
+
+  test('a child that holds on for its dead parent is found, and killed', async (context) => {
+    requireRoot(context);
+    for (const program of ['unshare', 'flock']) requireProgram(context, program);
+    const { directory } = { directory: freshDirectory() };
+    const script = `( exec 9> '${directory}/bot.lock'; flock 9; exec 1>&- 2>&-; sleep 60 & )
+      "$@"; flock -n '${directory}/bot.lock' echo freed`;
+    const program = `import { inspect, killRunning } from '${library}';
+      const options = { directory: ${JSON.stringify(directory)} };
+      console.log(inspect('bot', options).holders[0]?.argv?.[0], await killRunning('bot', options));`;
+    const words = [
+      'sh',
+      '-c',
+      script,
+      'sh',
+      process.execPath,
+      '--input-type=module',
+      '-e',
+      program,
+    ];
+    const end = await run('unshare', ['--pid', '--fork', '--mount-proc', ...words]);
+    expect(end).toMatchObject({ status: 0, stdout: 'sleep true\nfreed\n' });
   });
 
   test('a free lock is free, and can be had', async (context) => {

@@ -1,4 +1,4 @@
-import { terminate } from '../terminate.js';
+import { isVisible, terminate } from '../terminate.js';
 import type { Call } from './args.js';
 import { printError, printJson, printLine, warnIfPrivate } from './output.js';
 
@@ -9,7 +9,8 @@ export async function kill(call: Call): Promise<number> {
   const { name, force, timeout, location } = call;
   const { outcome, holders } = await terminate(name, { ...location, force, timeout });
   warnIfPrivate(call);
-  const who = holders.map((holder) => `PID ${holder.pid}`).join(', ') || 'the holder';
+  const seen = holders.filter(isVisible).map((holder) => `PID ${holder.pid}`);
+  const who = seen.join(', ') || 'the holder, which can not be seen from here';
   if (call.json) {
     printJson({ name, outcome, holders });
   } else if (outcome === 'gone') {
