@@ -1,9 +1,10 @@
 // The rules of one process.
-import { existsSync, readFileSync, symlinkSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, symlinkSync } from 'node:fs';
+import { join } from 'node:path';
 import { setImmediate as tick } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
 import { inspect, Lock, lock, lockPath, lockSync, tryLock, withLock } from '../dist/index.js';
-import { run } from './support/run.js';
+import { REPOSITORY, run } from './support/run.js';
 import { freshDirectory, freshName } from './support/scratch.js';
 
 const LIBRARY = new URL('../dist/index.js', import.meta.url).href;
@@ -251,6 +252,19 @@ describe('two copies of the package in one thread', () => {
       console.log((await theirs).held, await ours);`;
     const end = await run(process.execPath, ['--input-type=module', '-e', program]);
     expect(end).toMatchObject({ status: 0, stdout: 'true LOCK_TIMEOUT\n' });
+  });
+});
+
+describe('the package', () => {
+  test('can be required, without a warning', async () => {
+    const modules = join(freshDirectory(), 'node_modules');
+    mkdirSync(modules);
+    symlinkSync(REPOSITORY, join(modules, 'kernel-lock'));
+    const program = `const { lockSync } = require('kernel-lock');
+      lockSync('bot', ${JSON.stringify(here())}).release();
+      console.log('worked');`;
+    const end = await run(process.execPath, ['-e', program], { cwd: join(modules, '..') });
+    expect(end).toEqual({ status: 0, stdout: 'worked\n', stderr: '' });
   });
 });
 
