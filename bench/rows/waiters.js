@@ -30,12 +30,14 @@ export const waiters = {
       { who: 'among C processes', counts: [10, 100, 1000], measure: amongFloors, judged: true },
       { who: 'C processes', counts: [10, 100, 1000], measure: amongFloors, floorOnly: true },
     ];
+    const mostWaiters = new Map();
     for (const kind of kinds) {
       let first;
       for (const count of kind.counts) {
         const samples = await kind.measure(bench, count, rounds, kind);
         const middle = median(samples);
         first ??= middle;
+        mostWaiters.set(kind.who, middle);
         lines.push({
           who: `${kind.who}, ${count}`,
           samples: samples.length,
@@ -44,13 +46,18 @@ export const waiters = {
           ratio: middle / first,
         });
         if (count === 1000 && !kind.floorOnly) {
-          verdicts.push(atMost(`${kind.who}, 1,000 against 10`, middle / first, '×', 1.5, 4));
+          // In one process, whether a lock is given back before the next one is asked for makes a
+          // difference of four times by itself, which the short form can't average out.
+          const short = kind.measure === inOneProcess ? undefined : 4;
+          verdicts.push(atMost(`${kind.who}, 1,000 against 10`, middle / first, '×', 1.5, short));
         }
         if (count === 100 && kind.measure === inNodeProcesses) {
           verdicts.push(atMost(`${kind.who}, 100 against 10`, middle / first, '×', 1.5, 4));
         }
       }
     }
+    const ratio = mostWaiters.get('one process') / mostWaiters.get('C processes');
+    verdicts.push(atMost('one process against C processes, 1,000', ratio, '×', undefined, 10));
     return { lines, verdicts, skipped: [] };
   },
 };
