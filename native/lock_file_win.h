@@ -36,6 +36,7 @@ bool needs_probing(HANDLE handle);
 constexpr int kMaxReplacements = 1000;
 
 inline Handle to_handle(HANDLE handle) { return reinterpret_cast<Handle>(handle); }
+// A HANDLE is a number in a pointer's clothes; none is ever dereferenced.
 inline HANDLE from_handle(Handle handle) {
   return reinterpret_cast<HANDLE>(handle);  // NOLINT(performance-no-int-to-ptr)
 }

@@ -25,7 +25,7 @@ export class LockTable {
 
   /**
    * The process itself, where it has the file of the lock open; `undefined` where the system does
-   * not tell.
+   * not tell. This process is left out of what the system tells.
    */
   callersOf(pid: number, path: string): number[] | undefined {
     if (pid === process.pid) return [];

@@ -2,7 +2,7 @@ import { mkdirSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { LockDeadlockError, LockHeldError, LockLostError, LockTimeoutError } from './errors.js';
 import { locksOn, statusOf } from './inspect.js';
-import type { FileLocks } from './kernel.js';
+import { type FileLocks, UNLOCKED } from './kernel.js';
 import { watchFile } from './lost.js';
 import { DEADLOCK, type Failure, HELD, native, UNSAFE } from './native.js';
 import {
@@ -254,13 +254,23 @@ function granted(request: LockRequest, result: number | Failure): Lock {
 // Where the kernel knows no holder any more, the lock has been freed since, or was held for the
 // blink of an eye by somebody who asked or waited: a refusal would be a false one.
 function retryWhileFree(request: LockRequest): Lock | FileLocks {
-  let locks = locksOn(request.name, request.path);
+  let locks = locksOfRefusal(request);
   for (let retry = 0; !locks.held && retry < RETRIES; retry++) {
     const lock = acquireNow(request, false);
     if (lock !== undefined) return lock;
-    locks = locksOn(request.name, request.path);
+    locks = locksOfRefusal(request);
   }
   return locks;
+}
+
+// The lock was refused, so it is held, also where nothing more can be told (no /proc, no
+// descriptor left to read it with).
+function locksOfRefusal({ name, path }: LockRequest): FileLocks {
+  try {
+    return locksOn(name, path);
+  } catch {
+    return { ...UNLOCKED, held: true, waiters: undefined };
+  }
 }
 
 // A refusal names the holder.
@@ -278,7 +288,7 @@ function retryOrRefuse(request: LockRequest): Lock {
 
 function timedOut(request: LockRequest, wait: true | number): LockTimeoutError {
   const { name, path } = request;
-  const [holder] = statusOf(name, path, locksOn(name, path)).holders;
+  const [holder] = statusOf(name, path, locksOfRefusal(request)).holders;
   return new LockTimeoutError(
     `'${name}' was still held by ${nameHolder(holder?.pid)} after ${wait} ms`,
     { lockName: name, path, holder },

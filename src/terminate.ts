@@ -92,7 +92,8 @@ export async function terminate(name: string, options: KillOptions = {}): Promis
   const first = locksOn(name, path);
   const { holders } = statusOf(name, path, first);
   if (!first.held) return { outcome: 'none', holders, failure: undefined };
-  if (new LockTable().callersOf(process.pid, path)?.length) {
+  const own = first.holders.some(({ pid }) => pid === process.pid);
+  if (own || new LockTable().callersOf(process.pid, path)?.length) {
     throw new LockDeadlockError(
       `This process holds '${name}' itself, or has inherited it; let go of it instead`,
       {

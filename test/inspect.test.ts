@@ -192,6 +192,25 @@ describe('in a PID namespace of its own', () => {
   });
 });
 
+describe('without /proc', () => {
+  test('locking works: held is held, though nobody can be named by the kernel', async (context) => {
+    requireRoot(context);
+    requireProgram(context, 'unshare');
+    const options = { directory: freshDirectory() };
+    using _held = lockSync('bot', options);
+    const program = `
+      import { lock, tryLock } from '${new URL('../dist/index.js', import.meta.url).href}';
+      const options = { directory: ${JSON.stringify(options.directory)} };
+      const codeOf = (wait) => lock('bot', { ...options, wait }).catch(({ code }) => code);
+      console.log(tryLock('bot', options), await codeOf(false), await codeOf(10));
+      tryLock('free', options).release();`;
+    const script = 'mount -t tmpfs tmpfs /proc && exec "$@"';
+    const words = ['sh', process.execPath, '--input-type=module', '-e', program];
+    const end = await run('unshare', ['--mount', 'sh', '-c', script, ...words]);
+    expect(end).toEqual({ status: 0, stdout: 'null LOCK_HELD LOCK_TIMEOUT\n', stderr: '' });
+  });
+});
+
 describe('asking', () => {
   test('10,000 times makes none of 10,000 acquisitions fail', { timeout: 60_000 }, async () => {
     const options = { directory: freshDirectory() };
