@@ -4,7 +4,7 @@ import { describe, expect, test } from 'vitest';
 import { checkRunning, inspect, list, lockSync } from '../dist/index.js';
 import { Actor } from './support/actor.js';
 import { requireProgram, requireRoot } from './support/requires.js';
-import { run } from './support/run.js';
+import { CLI, run } from './support/run.js';
 import { freshDirectory } from './support/scratch.js';
 
 describe('inspect', () => {
@@ -208,6 +208,27 @@ describe('without /proc', () => {
     const words = ['sh', process.execPath, '--input-type=module', '-e', program];
     const end = await run('unshare', ['--mount', 'sh', '-c', script, ...words]);
     expect(end).toEqual({ status: 0, stdout: 'null LOCK_HELD LOCK_TIMEOUT\n', stderr: '' });
+  });
+});
+
+describe('where /proc/locks is masked', () => {
+  test('nothing is called free', async (context) => {
+    requireRoot(context);
+    requireProgram(context, 'unshare');
+    const options = { directory: freshDirectory() };
+    using _held = lockSync('bot', options);
+    const script = 'mount --bind /dev/null /proc/locks && exec "$@"';
+    const check = [CLI, 'check', 'bot', '--directory', options.directory];
+    const end = await run('unshare', [
+      '--mount',
+      'sh',
+      '-c',
+      script,
+      'sh',
+      process.execPath,
+      ...check,
+    ]);
+    expect(end).toMatchObject({ status: 71, stdout: '' });
   });
 });
 
