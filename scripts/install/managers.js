@@ -90,20 +90,19 @@ export const MANAGERS = [
   },
 ];
 
-/** Writes the project's files: a manifest, and where the packages come from. */
-export function configure(manager, project, registry, manifest) {
+/** Writes the project's manifest, and where packages come from: for all but yarn, that is in HOME. */
+export function configure(manager, { path, env }, registry, manifest) {
   const whole = { name: 'app', version: '1.0.0', private: true, type: 'module', ...manifest };
-  writeFileSync(join(project, 'package.json'), `${JSON.stringify(whole, null, 2)}\n`);
-  if (manager.linker === undefined) {
-    writeFileSync(join(project, '.npmrc'), `registry=${registry}\n`);
-    return;
-  }
+  writeFileSync(join(path, 'package.json'), `${JSON.stringify(whole, null, 2)}\n`);
+  // Bun fetches node-gyp from a folder elsewhere, where the project's .npmrc says nothing.
+  writeFileSync(join(env.HOME, '.npmrc'), `registry=${registry}\n`);
+  if (manager.linker === undefined) return;
   const settings = {
     npmRegistryServer: registry,
     unsafeHttpWhitelist: ['127.0.0.1'],
     enableTelemetry: false,
     nodeLinker: manager.linker,
   };
-  writeFileSync(join(project, '.yarnrc.yml'), JSON.stringify(settings)); // JSON is YAML
-  writeFileSync(join(project, 'yarn.lock'), '');
+  writeFileSync(join(path, '.yarnrc.yml'), JSON.stringify(settings)); // JSON is YAML
+  writeFileSync(join(path, 'yarn.lock'), '');
 }

@@ -68,7 +68,7 @@ export class Project {
   async install(scripts, ...packages) {
     const { manager } = this;
     const { manifest, args = [] } = scripts === 'allowed' ? manager.allow : {};
-    configure(manager, this.path, this.registry, manifest);
+    configure(manager, this, this.registry, manifest);
     const how = scripts === 'allowed' ? args : (manager.forbid ?? []);
     const words = [...this.tool, ...manager.add, ...how, 'kernel-lock', ...packages];
     const { status, output } = await this.run(words);
