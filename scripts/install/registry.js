@@ -12,7 +12,7 @@ import { promisify } from 'node:util';
 const run = promisify(execFile);
 const RELEASED = '2020-01-01T00:00:00.000Z'; // managers refuse what is very new
 
-/** @returns {Promise<{ url: string, served: Set<string>, close(): void }>} */
+/** @returns {Promise<{ url: string, close(): void }>} */
 export async function startRegistry(root, tarball) {
   const packages = new Map([['kernel-lock', [{ folder: root, tarball: readFileSync(tarball) }]]]);
   const lockfile = JSON.parse(readFileSync(join(root, 'package-lock.json'), 'utf8'));
@@ -22,7 +22,6 @@ export async function startRegistry(root, tarball) {
     packages.set(name, [...(packages.get(name) ?? []), { folder: join(root, path) }]);
   }
 
-  const served = new Set();
   const server = createServer((request, response) => {
     answer(decodeURIComponent(request.url.slice(1))).then(
       (body) => {
@@ -40,7 +39,6 @@ export async function startRegistry(root, tarball) {
   const url = `http://127.0.0.1:${server.address().port}/`;
   return {
     url,
-    served,
     close() {
       server.close();
       server.closeAllConnections();
@@ -52,7 +50,6 @@ export async function startRegistry(root, tarball) {
     const versions = packages.get(name);
     if (versions === undefined) return undefined;
     if (index === undefined) return JSON.stringify(await describe(name, versions));
-    served.add(name);
     return bytesOf(versions[Number.parseInt(index, 10)]);
   }
 
