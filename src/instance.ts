@@ -1,3 +1,5 @@
+// Symbol.dispose, also for a program whose own target is older.
+/// <reference lib="esnext.disposable" preserve="true" />
 import { writeSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { LockHeldError } from './errors.js';

@@ -1,3 +1,5 @@
+// Symbol.dispose, also for a program whose own target is older.
+/// <reference lib="esnext.disposable" preserve="true" />
 import { mkdirSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { LockDeadlockError, LockHeldError, LockLostError, LockTimeoutError } from './errors.js';

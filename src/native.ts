@@ -1,7 +1,8 @@
-import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { adviceFor } from './advice.js';
+import { isWhole } from './elf.js';
 import { LockNativeError } from './errors.js';
 
 /** A failed system call, as the native part reports it. */
@@ -73,44 +74,49 @@ export function native(): Native {
 }
 
 function load(): Native {
-  const require = createRequire(import.meta.url);
-  const root = dirname(dirname(fileURLToPath(import.meta.url)));
-  let failure: unknown;
-  for (const file of usualPlaces(root)) {
-    if (!existsSync(file)) continue;
-    try {
-      return require(file) as Native;
-    } catch (error) {
-      failure ??= error;
+  // In a CommonJS bundle, import.meta.url is empty.
+  const here = import.meta.url ? fileURLToPath(import.meta.url) : __filename;
+  const require = createRequire(here);
+  const failures: Error[] = [];
+  const loadFrom = (root: string): Native | undefined => {
+    for (const file of placesIn(root)) {
+      try {
+        if (isWhole(file)) return require(file) as Native;
+      } catch (error) {
+        failures.push(error as Error);
+      }
     }
-  }
+    return undefined;
+  };
+
+  let root = dirname(dirname(here));
+  let addon = loadFrom(root);
+  if (addon !== undefined) return addon;
   try {
-    if (failure !== undefined) throw failure;
-    return require('node-gyp-build')(root) as Native;
-  } catch (cause) {
-    throw new LockNativeError(advice(cause), { cause });
+    // As part of a bundle, this file is not in the package, which may be installed all the same.
+    const installed = dirname(require.resolve('kernel-lock/package.json'));
+    if (installed !== root) addon = loadFrom(installed);
+    root = installed;
+  } catch (error) {
+    failures.push(error as Error);
   }
+  if (addon !== undefined) return addon;
+  const cause = failures[0] ?? noAddon(root);
+  throw new LockNativeError(adviceFor(cause, root), { cause });
 }
 
-// Where node-gyp-build finds the addon as well, but in a third of the time. A build of this very
-// machine comes first; of the two C libraries, the wrong one does not load.
-function usualPlaces(root: string): string[] {
+// A build of this very machine comes first; of the two C libraries, the wrong one does not load.
+function placesIn(root: string): string[] {
   const prebuilds = join(root, 'prebuilds', `${process.platform}-${process.arch}`);
+  const processor = process.arch === 'arm' ? '.armv7' : '';
+  const libraries = process.platform === 'linux' ? ['.glibc', '.musl'] : [''];
   return [
     join(root, 'build', 'Release', 'kernel_lock.node'),
-    ...['kernel-lock', 'kernel-lock.glibc', 'kernel-lock.musl'].map((name) =>
-      join(prebuilds, `${name}.node`),
-    ),
+    ...libraries.map((library) => join(prebuilds, `kernel-lock${processor}${library}.node`)),
   ];
 }
 
-function advice(cause: unknown): string {
-  const error = cause as NodeJS.ErrnoException;
-  if (error.code === 'ERR_DLOPEN_DISABLED') {
-    return "Node's permission model forbids native addons here; start node with --allow-addons as well";
-  }
-  return (
-    `kernel-lock has no native part for ${process.platform}-${process.arch} that loads here (${error.message.split('\n')[0]}). ` +
-    'Build it with `npm rebuild kernel-lock`, which needs Python, make and a C++ compiler'
-  );
+function noAddon(root: string): Error {
+  const places = placesIn(root).join(', ');
+  return Object.assign(new Error(`no such file: ${places}`), { code: 'ENOENT' });
 }

@@ -8,7 +8,7 @@ import { fileURLToPath } from 'node:url';
 import { lockPath } from 'kernel-lock';
 
 const here = fileURLToPath(new URL('.', import.meta.url));
-const cli = fileURLToPath(new URL('../../dist/cli.js', import.meta.url));
+const cli = fileURLToPath(new URL('cli.js', import.meta.resolve('kernel-lock')));
 const bot = join(here, 'bot.js');
 const name = `trading_bot_demo_${process.pid}`;
 const scratch = mkdtempSync(join(tmpdir(), 'kernel-lock-demo-'));

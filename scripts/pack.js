@@ -1,0 +1,13 @@
+// The package as npm would publish it.
+import { execFileSync } from 'node:child_process';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const root = fileURLToPath(new URL('..', import.meta.url));
+
+/** Packs dist/ and prebuilds/ as they are, into `directory`; the path of the tarball. */
+export function pack(directory) {
+  const args = ['pack', '--json', '--ignore-scripts', '--pack-destination', directory];
+  const [{ filename }] = JSON.parse(execFileSync('npm', args, { cwd: root, encoding: 'utf8' }));
+  return join(directory, filename);
+}
