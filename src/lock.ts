@@ -14,7 +14,13 @@ import {
 } from './options.js';
 import { type Program, recordHead, recordTail } from './owner.js';
 import { lockFile } from './path.js';
-import { errorOf, isMissingDirectory, type LockRequest, systemError } from './request.js';
+import {
+  errorOf,
+  isMissingDirectory,
+  isUnshared,
+  type LockRequest,
+  systemError,
+} from './request.js';
 import type { LocationOptions, LockOptions, LockSyncOptions, TryLockOptions } from './types.js';
 import { TIMED_OUT, waitAsync, waitSync } from './wait.js';
 
@@ -229,6 +235,8 @@ function acquireNow(request: LockRequest, wait: boolean | number): Lock | undefi
     makeDirectory(request);
     result = native().tryAcquire(path, shared, recordTail, orderly);
   }
+  // A wait goes on trying.
+  if (orderly && typeof result === 'object' && isUnshared(result)) return undefined;
   return result === HELD ? undefined : granted(request, result);
 }
 
