@@ -1,6 +1,7 @@
 import { mkdirSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { LockDeadlockError, LockHeldError, LockLostError, LockTimeoutError } from './errors.js';
+import { keepFresh, letAge } from './fresh.js';
 import { locksOn, statusOf } from './inspect.js';
 import { type FileLocks, UNLOCKED } from './kernel.js';
 import { watchFile } from './lost.js';
@@ -48,6 +49,7 @@ export class Lock {
     this.path = request.path;
     this.shared = request.shared;
     this.#id = id;
+    if (deletesUnused) keepFresh(id);
   }
 
   /** `true` until `release()`, or until `signal` told that the lock was lost. */
@@ -74,6 +76,7 @@ export class Lock {
   release(): void {
     if (this.#id === undefined) return;
     this.#stopWatching?.();
+    if (deletesUnused) letAge(this.#id);
     native().release(this.#id);
     this.#id = undefined;
   }
@@ -210,6 +213,9 @@ export function announceProgram(program: Program): void {
   recordedDirectory = workingDirectory();
   native().setRecordHead(recordHead(recordedDirectory, program));
 }
+
+// Whether this system cleans up among the lock files.
+const deletesUnused = process.platform === 'darwin';
 
 // How often a refusal is checked once more whose holder has gone, before it is told without one.
 const RETRIES = 8;
