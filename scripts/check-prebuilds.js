@@ -1,7 +1,9 @@
 // Reads the headers of every prebuilt addon and says what is wrong with it: a target that is
-// missing, the wrong machine, a library or symbol that not every system has, a size.
+// missing, the wrong machine, a library or symbol that not every system has, a size; and weighs the
+// package with all of them.
 //   node scripts/check-prebuilds.js [--only NAME]… [--dir DIR]
 // Exits 1 if anything is.
+import { execFileSync } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -9,6 +11,8 @@ import { parseArgs } from 'node:util';
 import { gzipSync } from 'node:zlib';
 import { examine } from './prebuild/expect.js';
 import { TARGETS } from './prebuild/targets.js';
+
+const MAX_PACKAGE_BYTES = 1_000_000;
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const { values: options } = parseArgs({
@@ -60,6 +64,17 @@ if (options.only === undefined) {
 
 printTable(rows);
 console.log(`${rows.length} of ${targets.length} targets, ${total} bytes packed`);
+if (options.only === undefined && options.dir === undefined) {
+  const [{ size }] = JSON.parse(
+    execFileSync('npm', ['pack', '--dry-run', '--json', '--ignore-scripts'], {
+      cwd: root,
+      encoding: 'utf8',
+      shell: process.platform === 'win32', // npm is a batch file there
+    }),
+  );
+  console.log(`the whole package: ${size} bytes packed`);
+  if (size > MAX_PACKAGE_BYTES) problems.push(`the package has over ${MAX_PACKAGE_BYTES} bytes`);
+}
 for (const problem of problems) console.error(`prebuilds: ${problem}`);
 process.exitCode = problems.length === 0 ? 0 : 1;
 

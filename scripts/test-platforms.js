@@ -56,7 +56,6 @@ const ROWS = [
 const only = process.argv[2] ?? '';
 const scratch = mkdtempSync(join(tmpdir(), 'kernel-lock-platforms-'));
 const wine = new Wine(scratch);
-const toolchain = prepareToolchain(root);
 const done = [];
 try {
   const packed = pack();
@@ -64,7 +63,7 @@ try {
     const label = `${row.platform}, ${row.runtime}`;
     if (!label.includes(only)) continue;
     const result = row.target
-      ? runNative(root, row.target, toolchain, scratch, wine)
+      ? runNative(root, row.target, prepareToolchain(root), scratch, wine)
       : run(row, packed);
     done.push({ ...row, ...result });
     console.log(`${label}: done`);
@@ -95,7 +94,7 @@ function run(row, packed) {
   const words = [...command, ...(row.args ?? []), conformance, packed, directory];
   const log = `${directory}.log`;
   if (row.wine) {
-    return runCases([...words, buildOpener(root, toolchain)], wine.environment, log);
+    return runCases([...words, buildOpener(root, prepareToolchain(root))], wine.environment, log);
   }
   const environment = { ...process.env, CONFORMANCE_UNDER: JSON.stringify(row.under ?? []) };
   return runCases(words, environment, log);

@@ -1,6 +1,6 @@
 // A row is one platform and what ran on it; this is how one is run, judged and shown.
 import { spawnSync } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { closeSync, openSync, readFileSync } from 'node:fs';
 
 const MINUTES_PER_ROW = 5;
 
@@ -23,28 +23,28 @@ export const broken = (reason) => ({ passed: 0, failed: [reason], notRun: [] });
  * @returns {Result}
  */
 export function runCases(command, env, log) {
-  const quoted = [...command, log].map((word) => `'${word.replaceAll("'", "'\\''")}'`);
-  const to = quoted.pop();
-  const { status, signal } = spawnSync(
-    'sh',
-    ['-c', `exec ${quoted.join(' ')} > ${to} 2>&1 < /dev/null`],
-    { env, timeout: MINUTES_PER_ROW * 60_000, killSignal: 'SIGKILL' },
-  );
+  const to = openSync(log, 'w');
+  const [program, ...args] = command;
+  const { status, signal, error } = spawnSync(program, args, {
+    env,
+    stdio: ['ignore', to, to],
+    timeout: MINUTES_PER_ROW * 60_000,
+    killSignal: 'SIGKILL',
+  });
+  closeSync(to);
   const output = readFileSync(log, 'utf8');
   const lines = output.split(/\r?\n/);
   const told = (word) => lines.filter((line) => line.startsWith(word));
   const [passed, failed, notRun] = [told('ok '), told('FAILED '), told('not run ')];
-  const wanted = Number(/^(\d+) cases\r?$/m.exec(output)?.[1]);
+  const wanted = /^(\d+) cases\r?$/m.exec(output)?.[1] ?? 'unknown';
   const ran = passed.length + failed.length + notRun.length;
   if (status !== 0 && failed.length === 0) {
-    failed.push(`it ended with ${signal ?? status}: ${output.slice(-1000)}`);
+    failed.push(`${error?.message ?? `it ended with ${signal ?? status}`}: ${output.slice(-1000)}`);
   }
-  if (ran !== wanted) failed.push(`${ran} of ${wanted} cases were accounted for`);
+  if (String(ran) !== wanted) failed.push(`${ran} of ${wanted} cases were accounted for`);
   if (passed.length === 0) failed.push('no case passed');
   return { passed: passed.length, failed, notRun };
 }
-
-const inFull = ({ failed, notRun }) => failed.length === 0 && notRun.length === 0;
 
 /** Prints the table, why cases failed or were not run, and the counts of rows. Sets the exit status. */
 export function conclude(rows) {
@@ -64,7 +64,7 @@ export function conclude(rows) {
     for (const line of [...failed, ...notRun]) console.log(`${platform}, ${runtime}: ${line}`);
   }
   const failures = rows.filter(({ failed }) => failed.length > 0).length;
-  const whole = rows.filter(inFull).length;
+  const whole = rows.filter(({ failed, notRun }) => failed.length + notRun.length === 0).length;
   const partly = rows.length - failures - whole;
   console.log(
     `${whole} passed, ${failures} failed${partly > 0 ? `, ${partly} passed but for cases that were not run` : ''}`,

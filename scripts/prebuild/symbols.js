@@ -11,8 +11,8 @@ fflush fprintf fputc fwrite snprintf stderr vfprintf __stderrp
 close closedir dirfd fchmod fcntl flock fstat futimens lstat open opendir pipe2 pwrite read readdir
 readlinkat tee
 clock_gettime nanosleep usleep __clock_gettime64 __nanosleep_time64
-execvp geteuid getpid getppid getpwuid_r getrlimit kill prlimit setrlimit syscall sysconf
-__fstat_time64 __lstat_time64
+execvp geteuid getpid getppid getpwuid_r getrlimit kill prctl prlimit sched_yield setrlimit syscall sysconf
+__fstat_time64 __futimens_time64 __lstat_time64
 
 raise sigaction sigdelset sigemptyset sigfillset siglongjmp signal sigsetjmp
 __libc_current_sigrtmax __libc_current_sigrtmin
