@@ -179,10 +179,17 @@ LockState probe(const std::wstring& path) {
   return state;
 }
 
-bool exists(const std::wstring& path) {
-  if (::GetFileAttributesW(path.c_str()) != INVALID_FILE_ATTRIBUTES) return true;
+// Nobody who holds the lock keeps others from opening the file, so who does that
+// (a virus scanner, a backup) holds none, and nobody else has the file open.
+bool is_out_of_use(const std::wstring& path) {
+  HANDLE handle = open_shared(path, GENERIC_READ, 0);
+  if (handle != INVALID_HANDLE_VALUE) {
+    ::CloseHandle(handle);
+    return false;
+  }
   const DWORD error = ::GetLastError();
-  return error != ERROR_FILE_NOT_FOUND && error != ERROR_PATH_NOT_FOUND;
+  return error == ERROR_FILE_NOT_FOUND || error == ERROR_PATH_NOT_FOUND ||
+         error == ERROR_SHARING_VIOLATION;
 }
 
 }  // namespace
@@ -199,7 +206,7 @@ Openers openers_of(const std::string& path) {
 
 LockState lock_state(const std::string& path) {
   const std::wstring wide = long_path(path);
-  if (wide.empty() || !exists(wide)) return LockState::free;
+  if (wide.empty() || is_out_of_use(wide)) return LockState::free;
   const Answer exclusive = is_exclusive(wide);
   if (exclusive == Answer::yes) return LockState::exclusive;
   switch (is_locked(wide)) {

@@ -16,9 +16,11 @@ struct OpenFile {
   uint64_t index = 0;
 };
 
-// Opens (or creates) the lock file without following, truncating or blocking
-// on it. `flags` may add FILE_FLAG_OVERLAPPED. `acquired` here means: opened.
-Outcome open_lock_file(const std::string& path, DWORD flags, OpenFile& file);
+// Opens (or creates) the lock file without following or truncating it. `flags`
+// may add FILE_FLAG_OVERLAPPED. `acquired` here means: opened. Who is in the way
+// of that is given half a second; with an `interrupt`, a program that shares the
+// file with nobody is given the time until that is signalled.
+Outcome open_lock_file(const std::string& path, DWORD flags, HANDLE interrupt, OpenFile& file);
 
 // Whether `path` still leads to the opened file. Nobody can delete or rename
 // it, because nobody is granted that sharing; its directory can be renamed.

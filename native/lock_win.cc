@@ -9,6 +9,7 @@ namespace {
 // in progress is in the way of.
 constexpr ULONGLONG kContentionMs = 500;
 constexpr DWORD kPauseMs = 5;
+constexpr DWORD kLongPauseMs = 50;
 
 // Not FILE_SHARE_DELETE: a deletion would split a lock that is held.
 constexpr DWORD kSharing = FILE_SHARE_READ | FILE_SHARE_WRITE;
@@ -100,15 +101,21 @@ DWORD lock_at_once(HANDLE handle, Mode mode) {
 
 }  // namespace
 
-Outcome open_lock_file(const std::string& path, DWORD flags, OpenFile& file) {
+Outcome open_lock_file(const std::string& path, DWORD flags, HANDLE interrupt, OpenFile& file) {
   const std::wstring wide = long_path(path);
   if (wide.empty()) return {Status::unsafe, kNoHandle, {}};
   const ULONGLONG deadline = ::GetTickCount64() + kContentionMs;
   Opened opened = open_or_create(wide, flags);
   while (is_contention(opened.error)) {
     if (exists_and_is_not_plain(wide)) return {Status::unsafe, kNoHandle, {}};
-    if (::GetTickCount64() >= deadline) break;
-    ::Sleep(kPauseMs);
+    const bool late = ::GetTickCount64() >= deadline;
+    const bool endless = interrupt != nullptr && opened.error == ERROR_SHARING_VIOLATION;
+    if (late && !endless) break;
+    if (interrupt == nullptr) {
+      ::Sleep(kPauseMs);
+    } else if (::WaitForSingleObject(interrupt, late ? kLongPauseMs : kPauseMs) == WAIT_OBJECT_0) {
+      return {Status::interrupted, kNoHandle, {}};
+    }
     opened = open_or_create(wide, flags);
   }
   if (opened.error != 0) return failed("CreateFileW", opened.error);
@@ -158,7 +165,7 @@ DWORD lock_byte(HANDLE handle, Mode mode, DWORD flags, OVERLAPPED& overlapped) {
 Outcome try_acquire(const std::string& path, Mode mode) {
   for (int round = 0; round < kMaxReplacements; ++round) {
     OpenFile file;
-    const Outcome opened = open_lock_file(path, 0, file);
+    const Outcome opened = open_lock_file(path, 0, nullptr, file);
     if (opened.status != Status::acquired) return opened;
     const DWORD error = lock_at_once(file.handle, mode);
     if (error != 0) {

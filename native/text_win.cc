@@ -31,13 +31,13 @@ std::string to_utf8(const std::wstring& text) { return to_utf8(text.data(), text
 
 std::wstring long_path(const std::string& path) {
   const std::wstring given = to_wide(path);
-  if (starts_with(given, LR"(\\?\)")) return given;
   // The prefix turns all normalizing off, so this comes first: slashes, dots
   // and trailing spaces then mean what they mean to every other program.
   const DWORD size = ::GetFullPathNameW(given.c_str(), 0, nullptr, nullptr);
   std::wstring full(size, L'\0');
   full.resize(::GetFullPathNameW(given.c_str(), size, &full[0], nullptr));
-  if (full.empty() || full.size() >= size || starts_with(full, LR"(\\.\)")) return {};
+  if (full.empty() || full.size() >= size) return {};
+  if (starts_with(full, LR"(\\.\)") || starts_with(full, LR"(\\?\)")) return {};
   if (starts_with(full, LR"(\\)")) return LR"(\\?\UNC\)" + full.substr(2);
   return LR"(\\?\)" + full;
 }

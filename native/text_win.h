@@ -11,7 +11,7 @@ std::string to_utf8(const wchar_t* text, size_t size);
 std::string to_utf8(const std::wstring& text);
 
 // The absolute path with the prefix that lifts the limit of 260 characters.
-// Empty where `path` names a device rather than a place in a file system.
+// Empty where `path` names a device, or bears that prefix already.
 std::wstring long_path(const std::string& path);
 
 }  // namespace kernel_lock

@@ -90,7 +90,7 @@ Outcome BlockingWait::acquire(const std::string& path, Mode mode) {
       return {Status::interrupted, kNoHandle, {}};
     }
     OpenFile file;
-    const Outcome opened = open_lock_file(path, wine ? 0 : FILE_FLAG_OVERLAPPED, file);
+    const Outcome opened = open_lock_file(path, wine ? 0 : FILE_FLAG_OVERLAPPED, interrupt, file);
     if (opened.status != Status::acquired) return opened;
     const DWORD error = wine ? wait_on_wine(file.handle, mode, interrupt)
                              : wait_for_byte(file.handle, mode, interrupt);

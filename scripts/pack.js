@@ -8,6 +8,9 @@ const root = fileURLToPath(new URL('..', import.meta.url));
 /** Packs dist/ and prebuilds/ as they are, into `directory`; the path of the tarball. */
 export function pack(directory) {
   const args = ['pack', '--json', '--ignore-scripts', '--pack-destination', directory];
-  const [{ filename }] = JSON.parse(execFileSync('npm', args, { cwd: root, encoding: 'utf8' }));
+  const shell = process.platform === 'win32'; // npm is a batch file there
+  const [{ filename }] = JSON.parse(
+    execFileSync('npm', args, { cwd: root, encoding: 'utf8', shell }),
+  );
   return join(directory, filename);
 }

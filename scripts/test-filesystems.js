@@ -1,15 +1,14 @@
 // npm run test:filesystems: the conformance cases on the file systems that this kernel can mount,
 // each in a mount namespace of its own. Wants root, and from the distribution xfsprogs,
 // btrfs-progs and bindfs; what can't be run fails, and says why.
-import { spawnSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { conclude, runCases } from './platforms/rows.js';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const conformance = join(root, 'test', 'platforms', 'conformance.mjs');
-const MINUTES_PER_ROW = 5;
 
 const image = (make) => `truncate -s 512M "$SCRATCH/image" && ${make} "$SCRATCH/image" >/dev/null
   mount -o loop "$SCRATCH/image" "$PLACE"`;
@@ -26,14 +25,11 @@ const ROWS = {
   'FUSE (bindfs)': 'mkdir "$SCRATCH/source" && bindfs "$SCRATCH/source" "$PLACE"',
 };
 
-const only = process.argv[2];
-const names = Object.keys(ROWS).filter((name) => name.includes(only ?? ''));
-const results = names.map((name) => [name, run(ROWS[name])]);
-console.log('');
-for (const [name, { text }] of results) console.log(`${name.padEnd(14)}  ${text}`);
-const failures = results.filter(([, { ok }]) => !ok).length;
-console.log(`${results.length - failures} passed, ${failures} failed`);
-process.exitCode = failures === 0 && results.length > 0 ? 0 : 1;
+const only = process.argv[2] ?? '';
+const names = Object.keys(ROWS).filter((name) => name.includes(only));
+conclude(
+  names.map((name) => ({ platform: name, runtime: 'Node.js (this one)', ...run(ROWS[name]) })),
+);
 
 function run(mount) {
   const scratch = mkdtempSync(join(tmpdir(), 'kernel-lock-filesystem-'));
@@ -41,23 +37,15 @@ function run(mount) {
   mkdirSync(place);
   // The end of the namespace unmounts.
   const script = `set -e; ${mount}; "$@"`;
-  const { status, stdout, stderr } = spawnSync(
-    'unshare',
-    ['--mount', 'sh', '-c', script, 'sh', process.execPath, conformance, root, place],
-    {
-      encoding: 'utf8',
-      env: { ...process.env, SCRATCH: scratch, PLACE: place },
-      timeout: MINUTES_PER_ROW * 60_000,
-      killSignal: 'SIGKILL',
-    },
-  );
-  rmSync(scratch, { recursive: true, force: true });
-  const counts = /^\d+ passed, \d+ failed, \d+ .*$/m.exec(stdout ?? '');
-  for (const line of (stdout ?? '').split('\n'))
-    if (/^(FAILED|not run)/.test(line)) console.log(line);
-  if (status === 0 && counts !== null) return { ok: true, text: counts[0] };
-  return {
-    ok: false,
-    text: `status ${status}: ${counts?.[0] ?? ''} ${stderr?.trim().slice(-500)}`,
-  };
+  const suite = [process.execPath, conformance, root, place];
+  try {
+    return runCases(
+      ['unshare', '--mount', 'sh', '-c', script, 'sh', ...suite],
+      { ...process.env, SCRATCH: scratch, PLACE: place },
+      `${scratch}.log`,
+    );
+  } finally {
+    rmSync(scratch, { recursive: true, force: true });
+    rmSync(`${scratch}.log`, { force: true });
+  }
 }

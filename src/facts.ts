@@ -19,7 +19,9 @@ export class LockTable {
       callers: pids,
       holders: pids.map((pid) => ({ pid, caller: pid })),
       waiters: undefined,
-      needsRecord: process.platform === 'win32' && (others === undefined || pids.length > 1),
+      needsRecord:
+        process.platform === 'win32' &&
+        (state === undefined || others === undefined || pids.length > 1),
     };
   }
 

@@ -3,6 +3,7 @@
 import { mkdirSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { LockDeadlockError, LockHeldError, LockLostError, LockTimeoutError } from './errors.js';
+import { keepFresh, letAge } from './fresh.js';
 import { locksOn, statusOf } from './inspect.js';
 import { type FileLocks, UNLOCKED } from './kernel.js';
 import { watchFile } from './lost.js';
@@ -16,7 +17,13 @@ import {
 } from './options.js';
 import { type Program, recordHead, recordTail } from './owner.js';
 import { lockFile } from './path.js';
-import { errorOf, isMissingDirectory, type LockRequest, systemError } from './request.js';
+import {
+  errorOf,
+  isMissingDirectory,
+  isUnshared,
+  type LockRequest,
+  systemError,
+} from './request.js';
 import type { LocationOptions, LockOptions, LockSyncOptions, TryLockOptions } from './types.js';
 import { TIMED_OUT, waitAsync, waitSync } from './wait.js';
 
@@ -44,6 +51,7 @@ export class Lock {
     this.path = request.path;
     this.shared = request.shared;
     this.#id = id;
+    if (deletesUnused) keepFresh(id);
   }
 
   /** `true` until `release()`, or until `signal` told that the lock was lost. */
@@ -70,6 +78,7 @@ export class Lock {
   release(): void {
     if (this.#id === undefined) return;
     this.#stopWatching?.();
+    if (deletesUnused) letAge(this.#id);
     native().release(this.#id);
     this.#id = undefined;
   }
@@ -207,6 +216,9 @@ export function announceProgram(program: Program): void {
   native().setRecordHead(recordHead(recordedDirectory, program));
 }
 
+// Whether this system cleans up among the lock files.
+const deletesUnused = process.platform === 'darwin';
+
 // How often a refusal is checked once more whose holder has gone, before it is told without one.
 const RETRIES = 8;
 
@@ -231,6 +243,8 @@ function acquireNow(request: LockRequest, wait: boolean | number): Lock | undefi
     makeDirectory(request);
     result = native().tryAcquire(path, shared, recordTail, orderly);
   }
+  // A wait goes on trying.
+  if (orderly && typeof result === 'object' && isUnshared(result)) return undefined;
   return result === HELD ? undefined : granted(request, result);
 }
 

@@ -2,7 +2,7 @@ import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { adviceFor } from './advice.js';
-import { isWhole } from './elf.js';
+import { isWhole, runsOnMusl } from './elf.js';
 import { LockNativeError } from './errors.js';
 
 /** A failed system call, as the native part reports it. */
@@ -105,15 +105,22 @@ function load(): Native {
   throw new LockNativeError(adviceFor(cause, root), { cause });
 }
 
-// A build of this very machine comes first; of the two C libraries, the wrong one does not load.
+// A build of this very machine comes first.
 function placesIn(root: string): string[] {
   const prebuilds = join(root, 'prebuilds', `${process.platform}-${process.arch}`);
   const processor = process.arch === 'arm' ? '.armv7' : '';
-  const libraries = process.platform === 'linux' ? ['.glibc', '.musl'] : [''];
+  const libraries = process.platform === 'linux' ? librariesOfLinux() : [''];
   return [
     join(root, 'build', 'Release', 'kernel_lock.node'),
     ...libraries.map((library) => join(prebuilds, `kernel-lock${processor}${library}.node`)),
   ];
+}
+
+// Where it can't be told, the wrong one does not load.
+function librariesOfLinux(): string[] {
+  const musl = runsOnMusl(process.execPath);
+  if (musl === undefined) return ['.glibc', '.musl'];
+  return [musl ? '.musl' : '.glibc'];
 }
 
 function noAddon(root: string): Error {

@@ -1,5 +1,5 @@
 import { LockTypeError } from './errors.js';
-import { checkName, isDirectoryOption } from './path.js';
+import { checkName, DIRECTORY_WANTED, isDirectoryOption } from './path.js';
 
 /** The longest that a timer takes, in milliseconds: 24.8 days. */
 const MAX_MILLISECONDS = 2_147_483_647;
@@ -28,7 +28,7 @@ const RULES = {
     accepts: (value) => value === 'machine' || value === 'user',
     wants: "'machine' or 'user'",
   },
-  directory: { accepts: isDirectoryOption, wants: 'an absolute path' },
+  directory: { accepts: isDirectoryOption, wants: DIRECTORY_WANTED },
   metadata: {
     accepts: isMetadata,
     wants: `JSON of at most ${MAX_METADATA_BYTES} bytes`,

@@ -24,10 +24,30 @@ const onWindows = process.platform === 'win32';
 const OPEN = onWindows ? 'CreateFileW' : 'open';
 const LOCK = onWindows ? 'LockFileEx' : 'flock';
 
-// Windows: ERROR_INVALID_FUNCTION, ERROR_NOT_SUPPORTED, ERROR_INVALID_PARAMETER.
+const WINDOWS_ERRORS = {
+  ERROR_INVALID_FUNCTION: 1,
+  ERROR_FILE_NOT_FOUND: 2,
+  ERROR_PATH_NOT_FOUND: 3,
+  ERROR_ACCESS_DENIED: 5,
+  ERROR_WRITE_PROTECT: 19,
+  ERROR_NOT_READY: 21,
+  ERROR_SHARING_VIOLATION: 32,
+  ERROR_NOT_SUPPORTED: 50,
+  ERROR_BAD_NETPATH: 53,
+  ERROR_BAD_NET_NAME: 67,
+  ERROR_INVALID_PARAMETER: 87,
+  ERROR_INVALID_NAME: 123,
+  ERROR_FILENAME_EXCED_RANGE: 206,
+  ERROR_DIRECTORY: 267,
+};
+
 const CANNOT_LOCK: ReadonlySet<number> = new Set(
   onWindows
-    ? [1, 50, 87]
+    ? [
+        WINDOWS_ERRORS.ERROR_INVALID_FUNCTION,
+        WINDOWS_ERRORS.ERROR_NOT_SUPPORTED,
+        WINDOWS_ERRORS.ERROR_INVALID_PARAMETER,
+      ]
     : [
         errno.EBADF, // NFS: an exclusive lock wants a descriptor that can be written to
         errno.ENOLCK,
@@ -36,11 +56,21 @@ const CANNOT_LOCK: ReadonlySet<number> = new Set(
         errno.EINVAL,
       ],
 );
-// Windows: file, path not found; access denied; write protected; sharing violation; bad network
-// path; invalid name; name too long; not a directory.
 const CANNOT_USE: ReadonlySet<number> = new Set(
   onWindows
-    ? [2, 3, 5, 19, 32, 53, 123, 206, 267]
+    ? [
+        WINDOWS_ERRORS.ERROR_FILE_NOT_FOUND,
+        WINDOWS_ERRORS.ERROR_PATH_NOT_FOUND,
+        WINDOWS_ERRORS.ERROR_ACCESS_DENIED,
+        WINDOWS_ERRORS.ERROR_WRITE_PROTECT,
+        WINDOWS_ERRORS.ERROR_NOT_READY,
+        WINDOWS_ERRORS.ERROR_SHARING_VIOLATION,
+        WINDOWS_ERRORS.ERROR_BAD_NETPATH,
+        WINDOWS_ERRORS.ERROR_BAD_NET_NAME,
+        WINDOWS_ERRORS.ERROR_INVALID_NAME,
+        WINDOWS_ERRORS.ERROR_FILENAME_EXCED_RANGE,
+        WINDOWS_ERRORS.ERROR_DIRECTORY,
+      ]
     : [
         errno.EACCES,
         errno.EPERM,
@@ -51,13 +81,18 @@ const CANNOT_USE: ReadonlySet<number> = new Set(
         errno.ELOOP,
       ],
 );
-const ERROR_PATH_NOT_FOUND = 3;
 
 /** Whether the failure says that the directory of the lock is not there. */
 export function isMissingDirectory(result: Failure): boolean {
   return (
-    result.syscall === OPEN && result.errno === (onWindows ? ERROR_PATH_NOT_FOUND : errno.ENOENT)
+    result.syscall === OPEN &&
+    result.errno === (onWindows ? WINDOWS_ERRORS.ERROR_PATH_NOT_FOUND : errno.ENOENT)
   );
+}
+
+/** Whether a program on Windows has the file open and shares it with nobody, as virus scanners do. */
+export function isUnshared(result: Failure): boolean {
+  return onWindows && result.errno === WINDOWS_ERRORS.ERROR_SHARING_VIOLATION;
 }
 
 /** The error that a refused path or a failed system call stands for; the one place that decides it. */
@@ -79,9 +114,12 @@ export function errorOf(result: Failure | typeof UNSAFE, request: LockRequest): 
     );
   }
   if (CANNOT_USE.has(result.errno)) {
+    const reason = isUnshared(result)
+      ? `another program has it open and shares it with nobody (${cause.message})`
+      : cause.message;
     return new LockPathError(
       'LOCK_PERMISSION',
-      `The lock file ${path} can't be used: ${cause.message}`,
+      `The lock file ${path} can't be used: ${reason}`,
       details,
     );
   }
@@ -93,7 +131,7 @@ const UNSAFE_REASON =
 
 /** An error like those of `node:fs`, to be the cause of one of this package's. */
 export function systemError(failure: Failure, path?: string): NodeJS.ErrnoException {
-  const names = onWindows ? {} : errno;
+  const names = onWindows ? WINDOWS_ERRORS : errno;
   const code = Object.entries(names).find(([, number]) => number === failure.errno)?.[0];
   const where = path === undefined ? '' : ` '${path}'`;
   const error: NodeJS.ErrnoException = new Error(

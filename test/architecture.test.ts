@@ -9,7 +9,7 @@ const LAYERS = [
   ['native', 'path', 'options', 'lost', 'shutdown', 'report'],
   ['linux', 'facts'],
   ['system'],
-  ['owner', 'request', 'wait'],
+  ['owner', 'request', 'wait', 'fresh'],
   ['inspect'],
   ['lock', 'terminate'],
   ['instance'],

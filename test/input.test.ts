@@ -14,6 +14,7 @@ import {
   tryLock,
   withLock,
 } from '../dist/index.js';
+import { isWindowsDirectory } from '../src/path.js';
 import { freshDirectory, freshName } from './support/scratch.js';
 
 const BAD_NAMES: unknown[] = [
@@ -188,6 +189,40 @@ describe('names and paths', () => {
         else process.env[key] = value;
       }
     }
+  });
+
+  test.each([
+    'C:\\x',
+    'c:/x',
+    'C:\\',
+    'C:\\x\\..\\y\\.',
+    'C:\\.hidden\\..x',
+    '\\\\server\\share',
+    '//server/share/x/',
+  ])('%s is a directory of Windows', (directory) => {
+    expect(isWindowsDirectory(directory)).toBe(true);
+  });
+
+  test.each([
+    'x',
+    'C:',
+    'C:x',
+    '\\x',
+    '/x',
+    '\\\\server',
+    '\\\\server\\',
+    '\\\\server\\..',
+    '\\\\?\\C:\\x',
+    '//?/C:/x',
+    '\\\\.\\C:\\x',
+    'C:\\dir.',
+    'C:\\dir ',
+    'C:\\dir. \\x',
+    'C:/dir./',
+    'C:\\...',
+    '',
+  ])('%s is none that means the same to every program', (directory) => {
+    expect(isWindowsDirectory(directory)).toBe(false);
   });
 
   test('asking creates nothing', () => {

@@ -8,6 +8,6 @@ import { freshDirectory } from './support/scratch.js';
 test('the conformance cases hold here', async () => {
   const suite = join(REPOSITORY, 'test', 'platforms', 'conformance.mjs');
   const { status, stdout } = await run(process.execPath, [suite, REPOSITORY, freshDirectory()]);
-  expect(stdout).toMatch(/^\d+ passed, 0 failed, 0 skipped$/m);
+  expect(stdout).toMatch(/^\d+ passed, 0 failed, 0 not run$/m);
   expect(status).toBe(0);
 });

@@ -4,10 +4,15 @@ import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { include_dir as headers } from 'node-api-headers';
 import { readGyp } from './gyp.js';
+import { TARGETS } from './targets.js';
 import { clearTimes, writeNodeApiLookup } from './windows.js';
 
 /** All that the file has to show: the two functions by which Node recognises an addon. */
 export const EXPORTS = ['napi_register_module_v1', 'node_api_module_get_api_version_v1'];
+
+const ADDON = 'kernel-lock.node';
+/** Windows wants the ending, elsewhere it means nothing. */
+const PROGRAM = 'kernel-lock.exe';
 
 /** What node-gyp gets from Node's common.gypi, but for size. */
 const COMPILE = [
@@ -22,6 +27,9 @@ const COMPILE = [
   '-fno-ident',
   '-fvisibility=hidden',
 ];
+
+/** The linter reads the sources of Linux alone; this is what reads the others. */
+const WARNINGS = ['-Wall', '-Wextra', '-Werror'];
 
 /**
  * Builds the addon.
@@ -45,17 +53,42 @@ export function buildAddon(root, target, toolchain, output) {
 }
 
 /**
- * Builds the native part's own tests, a program without Node and, for musl, without libraries.
+ * Builds the native part's own tests, programs without Node and, for musl, without libraries.
  * @param {string} root
  * @param {import('./targets.js').Target} target
  * @param {import('./toolchain.js').Toolchain} toolchain
- * @returns {string} the program
+ * @returns {Record<string, string>} the programs, by name
  */
 export function buildTests(root, target, toolchain) {
-  const build = new Build(root, target, toolchain, `${target.name}-tests`);
-  const sources = build.settings.sources.filter((source) => basename(source) !== 'addon.cc');
-  const objects = [...sources, 'test/native/main.cc'].map((source) => build.compile(source));
-  return build.link(target.name.endsWith('-musl') ? ['-static', ...objects] : objects);
+  const tests = (name) => new Build(root, target, toolchain, `${target.name}-${name}`);
+  const main = tests('tests');
+  const system = target.os === 'win' ? 'system_win.cc' : 'system_posix.cc';
+  const objects = [
+    ...main.settings.sources.filter((source) => !basename(source).startsWith('addon')),
+    'test/native/main.cc',
+    `test/native/${system}`,
+  ].map((source) => main.compile(source));
+  const libraries = target.name.endsWith('-musl') ? ['-static'] : [];
+  const programs = { main: main.link([...libraries, ...objects], PROGRAM) };
+  if (target.os !== 'win') return programs;
+  const wait = tests('wait-tests');
+  const shimmed = ['native/lock_win.cc', 'native/wait_win.cc'].map((source) =>
+    wait.compile(source, ['-include', 'test/native/async_lock_shim.h']),
+  );
+  const others = ['native/text_win.cc', 'test/native/wait_win_test.cc'].map((source) =>
+    wait.compile(source),
+  );
+  return { ...programs, wait: wait.link([...shimmed, ...others], PROGRAM) };
+}
+
+/**
+ * Builds the program that is in the way of the conformance cases on Windows.
+ * @returns {string} the program
+ */
+export function buildOpener(root, toolchain) {
+  const target = TARGETS.find(({ name }) => name === 'win32-x64');
+  const build = new Build(root, target, toolchain, 'opener');
+  return build.link(['-municode', build.compile('test/platforms/opener_win.c')], PROGRAM);
 }
 
 class Build {
@@ -69,6 +102,7 @@ class Build {
     this.machine = ['-target', triple, ...(target.flags ?? [])];
     this.flags = [...this.machine, ...COMPILE, `-ffile-prefix-map=${root}=.`];
     this.cxxFlags = [
+      ...WARNINGS,
       ...this.settings.compile,
       ...this.settings.defines.map((define) => `-D${define}`),
       // Zig's C++ headers are half annotated, which clang reports on macOS.
@@ -82,17 +116,20 @@ class Build {
   }
 
   /** Returns the object file. */
-  compile(source) {
+  compile(source, extra = []) {
     const object = join(this.work, `${basename(source)}.o`);
     const language = source.endsWith('.c') ? ['cc'] : ['c++', ...this.cxxFlags];
-    this.toolchain.zig([...language, ...this.flags, '-c', source, '-o', object], this.root);
+    this.toolchain.zig(
+      [...language, ...this.flags, ...extra, '-c', source, '-o', object],
+      this.root,
+    );
     return object;
   }
 
   /** Returns the linked file. */
-  link(args) {
+  link(args, name = ADDON) {
     // The name gets into the file.
-    const linked = join(this.work, 'kernel-lock.node');
+    const linked = join(this.work, name);
     const command = ['c++', ...this.machine, '-s', ...args, ...this.settings.link, '-o', linked];
     this.toolchain.zigQuietly(command, this.root);
     return linked;

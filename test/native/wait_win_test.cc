@@ -1,5 +1,6 @@
 // The overlapped wait: granted, called off, called off too late, called off
-// before it began. Prints a line per case; the exit status is the failures.
+// before it began. `wait_win_test DIRECTORY` says how many cases there are, prints
+// a line for each and exits 1 if one failed.
 #include <windows.h>
 
 #include <atomic>
@@ -83,9 +84,12 @@ namespace {
 
 using namespace kernel_lock;
 
+constexpr int kCases = 12;
+int g_checked = 0;
 int g_failures = 0;
 void check(const char* name, bool passed) {
-  std::printf("%s %s\n", passed ? "ok  " : "FAIL", name);
+  std::printf("%s %s\n", passed ? "ok     " : "FAILED ", name);
+  ++g_checked;
   if (!passed) ++g_failures;
 }
 
@@ -96,11 +100,11 @@ struct Waiting {
   Mode mode = Mode::exclusive;
 };
 
-constexpr char kPath[] = "C:\\t\\wait-test.lock";
+std::string g_path;
 
 void body(void* raw) {
   auto& waiting = *static_cast<Waiting*>(raw);
-  waiting.outcome = waiting.wait.acquire(kPath, waiting.mode);
+  waiting.outcome = waiting.wait.acquire(g_path, waiting.mode);
   ::SetEvent(waiting.done);
 }
 
@@ -109,18 +113,20 @@ bool ends(Waiting& waiting, DWORD milliseconds) {
 }
 
 bool is_free() {
-  const Outcome outcome = try_acquire(kPath, Mode::exclusive);
+  const Outcome outcome = try_acquire(g_path, Mode::exclusive);
   if (outcome.status == Status::acquired) release(outcome.handle);
   return outcome.status == Status::acquired;
 }
 
 }  // namespace
 
-int main() {
-  ::CreateDirectoryW(L"C:\\t", nullptr);
+int main(int count, char** arguments) {
+  if (count != 2) return 64;
+  g_path = std::string(arguments[1]) + "/wait.lock";
+  std::printf("%d cases\n", kCases);
   {
     Waiting w;
-    g_holder = try_acquire(kPath, Mode::exclusive).handle;
+    g_holder = try_acquire(g_path, Mode::exclusive).handle;
     BlockingWait::start_thread(body, &w);
     check("waits while held", !ends(w, 200));
     release(g_holder);
@@ -128,13 +134,13 @@ int main() {
     check("holds", !is_free());
     char record[4096] = {' ', '{', '}'};
     write_record(w.outcome.handle, record, sizeof(record));
-    check("is current", is_current(w.outcome.handle, kPath));
+    check("is current", is_current(w.outcome.handle, g_path));
     release(w.outcome.handle);
     check("free after its release", is_free());
   }
   {
     Waiting w;
-    g_holder = try_acquire(kPath, Mode::shared).handle;
+    g_holder = try_acquire(g_path, Mode::shared).handle;
     BlockingWait::start_thread(body, &w);
     check("waits behind a reader", !ends(w, 200));
     w.wait.interrupt();
@@ -154,7 +160,7 @@ int main() {
   }
   {
     Waiting w;
-    g_holder = try_acquire(kPath, Mode::exclusive).handle;
+    g_holder = try_acquire(g_path, Mode::exclusive).handle;
     BlockingWait::start_thread(body, &w);
     ends(w, 200);
     g_cancel_late = true;
@@ -162,5 +168,5 @@ int main() {
     check("interrupted though granted", ends(w, 5000) && w.outcome.status == Status::interrupted);
     check("the late grant was given back", is_free());
   }
-  return g_failures;
+  return g_failures == 0 && g_checked == kCases ? 0 : 1;
 }
