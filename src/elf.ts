@@ -5,7 +5,6 @@ import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
 const HEADER = 64;
 /** Holds the program headers and what they point to, in any program that linkers make. */
 const FIRST_PAGE = 4096;
-// biome-ignore lint/suspicious/noControlCharactersInRegex: a C string ends with it
 const LOADER = /\0\/[\w./+-]*\/ld(?:64)?-((?:linux|musl)[\w.-]*)\0/;
 
 /**
