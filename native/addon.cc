@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <memory>
 #include <mutex>
+#include <set>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -15,6 +16,7 @@
 #include "process.h"
 #include "record.h"
 #include "waiters.h"
+#include "watch.h"
 
 namespace kernel_lock {
 namespace {
@@ -33,13 +35,14 @@ struct Held {
 
 // The state of one JavaScript environment; only its own thread touches it, but
 // for the list of settled tickets.
-class Environment final : public Owner {
+class Environment final : public Owner, public Observer {
  public:
   explicit Environment(Napi::Env env) : env_(env) {}
   ~Environment() override = default;
 
   void Start(const Napi::Object& exports);
   void ready(const std::shared_ptr<Ticket>& ticket) override;
+  void changed(uint64_t lock) override;
 
  private:
   Napi::Value SetRecordHead(const Napi::CallbackInfo& info);
@@ -50,6 +53,8 @@ class Environment final : public Owner {
   Napi::Value Withdraw(const Napi::CallbackInfo& info);
   Napi::Value Release(const Napi::CallbackInfo& info);
   Napi::Value IsCurrent(const Napi::CallbackInfo& info);
+  Napi::Value Watch(const Napi::CallbackInfo& info);
+  Napi::Value Unwatch(const Napi::CallbackInfo& info);
   Napi::Value Touch(const Napi::CallbackInfo& info);
   Napi::Value PinProcess(const Napi::CallbackInfo& info);
   Napi::Value SignalProcess(const Napi::CallbackInfo& info);
@@ -62,6 +67,7 @@ class Environment final : public Owner {
   static void Close(void* raw);
   static void CallSettled(napi_env env, napi_value callback, void* context, void* data);
   void AnnounceSettled();
+  void AnnounceChanged();
   void Forget(uint64_t id);
   bool HoldsConflicting(const std::string& path, Mode mode) const;
   bool WaitsConflicting(const std::string& path, Mode mode) const;
@@ -78,12 +84,14 @@ class Environment final : public Owner {
   Napi::Env env_;
   std::shared_ptr<const std::string> record_head_ = std::make_shared<const std::string>();
   std::unordered_map<uint64_t, Held> held_;
+  std::unordered_map<uint64_t, Napi::FunctionReference> watched_;  // by lock
   std::unordered_map<uint64_t, Pending> pending_;
   size_t asynchronous_ = 0;  // of the pending ones; they keep the process alive
   uint64_t next_id_ = 1;
   napi_threadsafe_function settled_ = nullptr;
   std::mutex settled_mutex_;
   std::vector<std::shared_ptr<Ticket>> settled_tickets_;
+  std::set<uint64_t> changed_locks_;
 };
 
 Mode ToMode(const Napi::Value& shared) {
@@ -253,9 +261,31 @@ void Environment::ready(const std::shared_ptr<Ticket>& ticket) {
   napi_call_threadsafe_function(settled_, nullptr, napi_tsfn_nonblocking);
 }
 
+void Environment::changed(uint64_t lock) {
+  {
+    const std::lock_guard<std::mutex> guard(settled_mutex_);
+    changed_locks_.insert(lock);
+  }
+  napi_call_threadsafe_function(settled_, nullptr, napi_tsfn_nonblocking);
+}
+
 void Environment::CallSettled(napi_env env, napi_value, void* context, void*) {
   if (env == nullptr) return;  // the environment is going; Close has withdrawn everything
   static_cast<Environment*>(context)->AnnounceSettled();
+  static_cast<Environment*>(context)->AnnounceChanged();
+}
+
+void Environment::AnnounceChanged() {
+  std::set<uint64_t> locks;
+  {
+    const std::lock_guard<std::mutex> guard(settled_mutex_);
+    locks.swap(changed_locks_);
+  }
+  for (const uint64_t lock : locks) {
+    const Napi::HandleScope scope(env_);
+    const auto found = watched_.find(lock);
+    if (found != watched_.end()) found->second.Value().Call({});
+  }
 }
 
 void Environment::AnnounceSettled() {
@@ -290,6 +320,22 @@ Napi::Value Environment::IsCurrent(const Napi::CallbackInfo& info) {
   const auto found = held_.find(ToId(info[0]));
   return Napi::Boolean::New(
       env_, found != held_.end() && is_current(found->second.handle, found->second.path));
+}
+
+// watch(lock, changed): whether `changed()` would be called for every change of
+// where the lock's path leads; once more after such a change
+Napi::Value Environment::Watch(const Napi::CallbackInfo& info) {
+  const uint64_t id = ToId(info[0]);
+  watched_[id] = Napi::Persistent(info[1].As<Napi::Function>());
+  return Napi::Boolean::New(env_, watch(this, id, held_.at(id).path));
+}
+
+// unwatch(lock)
+Napi::Value Environment::Unwatch(const Napi::CallbackInfo& info) {
+  const uint64_t id = ToId(info[0]);
+  unwatch(this, id);
+  watched_.erase(id);
+  return env_.Undefined();
 }
 
 // touch(lock): its file looks used
@@ -356,8 +402,10 @@ void Environment::Export(Napi::Object exports, const char* name) {
 void Environment::Close(void* raw) {
   auto* self = static_cast<Environment*>(raw);
   for (const auto& entry : self->pending_) withdraw(entry.second.ticket);
+  for (const auto& entry : self->watched_) unwatch(self, entry.first);
   for (const auto& entry : self->held_) release(entry.second.handle);
   self->pending_.clear();
+  self->watched_.clear();
   self->held_.clear();
 }
 
@@ -377,6 +425,8 @@ void Environment::Start(const Napi::Object& exports) {
   Export<&Environment::Withdraw>(exports, "withdraw");
   Export<&Environment::Release>(exports, "release");
   Export<&Environment::IsCurrent>(exports, "isCurrent");
+  Export<&Environment::Watch>(exports, "watch");
+  Export<&Environment::Unwatch>(exports, "unwatch");
   Export<&Environment::Touch>(exports, "touch");
   Export<&Environment::LockStateOf>(exports, "lockState");
   Export<&Environment::PinProcess>(exports, "pinProcess");

@@ -72,7 +72,7 @@ export class LockTimeoutError extends LockHeldError {
   }
 }
 
-/** `LOCK_LOST`: the lock file was deleted or replaced, so another process may hold the name now. */
+/** `LOCK_LOST`: the lock file was deleted, moved or replaced, so another process may hold the name now. */
 export class LockLostError extends LockError {
   constructor(message: string, details?: LockErrorDetails) {
     super('LOCK_LOST', message, details);

@@ -134,7 +134,7 @@ export class LockTable {
     const descriptors = this.#descriptors.get(pid);
     if (descriptors === undefined) return undefined;
     const callers = (descriptors.get(basename(path)) ?? [])
-      .flatMap((fd) => parseLocks(read(`/proc/${pid}/fdinfo/${fd}`) ?? ''))
+      .flatMap((fdinfo) => parseLocks(read(fdinfo) ?? ''))
       .filter((line) => line.file === file);
     return [...new Set(callers.map((line) => line.pid))];
   }
@@ -177,22 +177,32 @@ function readTable(step: number): { text: string; reads: number } {
 /** PROC_PID_INIT_INO of the kernel's proc_ns.h, which is the same on every machine. */
 const INITIAL_PID_NAMESPACE = 'pid:[4026531836]';
 
-// The descriptors of a process by the base names of what they lead to; reading a link touches no
-// file system, where a stat could hang on a dead network mount.
+// The fdinfo files of a process by the base names of what its descriptors lead to; reading a link
+// touches no file system, where a stat could hang on a dead network mount.
 function descriptorsOf(pid: number): Map<string, string[]> | undefined {
-  const directory = `/proc/${pid}/fd`;
-  let names: string[];
-  try {
-    names = readdirSync(directory);
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'EACCES' ? undefined : new Map();
-  }
   const descriptors = new Map<string, string[]>();
-  for (const fd of names) {
-    const target = basename(link(`${directory}/${fd}`) ?? '');
-    descriptors.set(target, [...(descriptors.get(target) ?? []), fd]);
+  try {
+    let [thread, names] = descriptorsIn(`/proc/${pid}`);
+    // The first thread of a process can end before the others: it looks like a zombie then, and
+    // has no descriptors any more.
+    if (names.length === 0) {
+      const threads = readdirSync(`/proc/${pid}/task`);
+      [thread, names] = threads
+        .map((id) => descriptorsIn(`/proc/${pid}/task/${id}`))
+        .find(([, found]) => found.length > 0) ?? [thread, names];
+    }
+    for (const fd of names) {
+      const target = basename(link(`${thread}/fd/${fd}`) ?? '');
+      descriptors.set(target, [...(descriptors.get(target) ?? []), `${thread}/fdinfo/${fd}`]);
+    }
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'EACCES') return undefined;
   }
   return descriptors;
+}
+
+function descriptorsIn(thread: string): [thread: string, names: string[]] {
+  return [thread, readdirSync(`${thread}/fd`)];
 }
 
 function isAlive(pid: number): boolean {

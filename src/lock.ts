@@ -6,7 +6,7 @@ import { LockDeadlockError, LockHeldError, LockLostError, LockTimeoutError } fro
 import { keepFresh, letAge } from './fresh.js';
 import { locksOn, statusOf } from './inspect.js';
 import { type FileLocks, UNLOCKED } from './kernel.js';
-import { watchFile } from './lost.js';
+import { watchLock } from './lost.js';
 import { DEADLOCK, type Failure, HELD, native, UNSAFE } from './native.js';
 import {
   checkInput,
@@ -60,15 +60,24 @@ export class Lock {
   }
 
   /**
-   * Aborts with a `LockLostError` when the lock's file was deleted, renamed or replaced while it
-   * was held, because another process can then acquire the name too. Watching starts when this
-   * is first read; a lock whose signal nobody reads pays nothing. Releasing ends it.
+   * Aborts with a `LockLostError` when the lock's path leads to the locked file no more, because
+   * another process can then acquire the name too: the file was deleted, renamed or replaced, or a
+   * directory or a link on the way to it was, or (Linux) something was mounted over one. Watching
+   * starts when this is first read; a lock whose signal nobody reads pays nothing. Releasing ends
+   * it, and keeps the signal as it is.
+   *
+   * The kernel tells of the change at once (inotify on Linux, kqueue on macOS). Where it does not,
+   * the path is looked at once a second: with a directory above it that this user may not read, and
+   * where the user's inotify instances or watches are used up (`fs.inotify.max_user_instances`).
+   * On Windows the open file keeps itself and its directories in their places; a junction on the
+   * way is looked at once a second. A change made by another computer on a network file system
+   * sends no event.
    */
   get signal(): AbortSignal {
     if (this.#lost === undefined) {
       this.#lost = new AbortController();
       if (this.#id === undefined) return this.#lost.signal;
-      this.#stopWatching = watchFile(this.path, () => this.#verify());
+      this.#stopWatching = watchLock(this.#id, () => this.#verify());
       this.#verify();
     }
     return this.#lost.signal;
@@ -96,10 +105,17 @@ export class Lock {
     this.#stopWatching?.();
     this.#lost?.abort(
       new LockLostError(
-        `The lock '${this.name}' was lost: ${this.path} was deleted or replaced while it was held`,
+        `The lock '${this.name}' was lost: ${this.path} was deleted, moved or replaced while it was held`,
         { lockName: this.name, path: this.path },
       ),
     );
+  }
+
+  /** @internal Throws `LOCK_LOST` where the signal was asked for and the lock was lost. */
+  static confirm(lock: Lock): void {
+    if (lock.#lost === undefined) return;
+    lock.#verify();
+    lock.#lost.signal.throwIfAborted();
   }
 
   /** @internal Becomes a program, which inherits the lock; returns the error where that failed. */
@@ -173,9 +189,11 @@ export function tryLock(name: string, options: TryLockOptions = {}): Lock | null
 }
 
 /**
- * Acquires the lock, runs `fn` with it, and releases it however `fn` ends.
+ * Acquires the lock, runs `fn` with it, and releases it however `fn` ends. A function that wants to
+ * know whether the lock is lost takes its signal: `withLock('name', async ({ signal }) => …)`.
  *
- * @throws (rejects) as `lock` does, and with whatever `fn` throws.
+ * @throws (rejects) as `lock` does, and with whatever `fn` throws; `LOCK_LOST` where `fn` read the
+ *   signal and returned, but the lock was lost meanwhile: its result is in doubt.
  */
 export async function withLock<T>(name: string, fn: (lock: Lock) => T | Promise<T>): Promise<T>;
 export async function withLock<T>(
@@ -192,7 +210,9 @@ export async function withLock<T>(
   if (typeof run !== 'function') throw new TypeError('withLock wants a function to run');
   const held = await lock(name, options);
   try {
-    return await run(held);
+    const result = await run(held);
+    Lock.confirm(held);
+    return result;
   } finally {
     held.release();
   }

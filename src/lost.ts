@@ -1,19 +1,27 @@
-// Whether a held lock's file is still in its place.
+// Whether a held lock's file is still where others look for it.
 
-import { type FSWatcher, watch } from 'node:fs';
+import { native } from './native.js';
+
+/** Where the system does not tell of every change, the path is looked at this often, in milliseconds. */
+const LOOK_AGAIN = 1000;
 
 /**
- * Calls `onChange` whenever something happened to the file at `path`: a change of its links, its
- * name, its times or its content. Does not keep the process alive. Returns a function that ends it.
+ * Calls `onChange` whenever the path of the lock may lead to another file than before, and never at
+ * once. Does not keep the process alive. Returns a function that ends it.
  */
-export function watchFile(path: string, onChange: () => void): () => void {
-  let watcher: FSWatcher;
-  try {
-    watcher = watch(path, { persistent: false }, onChange);
-  } catch {
-    onChange(); // not there, or no watch to be had: look now
-    return () => {};
-  }
-  watcher.on('error', onChange);
-  return () => watcher.close();
+export function watchLock(lock: number, onChange: () => void): () => void {
+  let timer: NodeJS.Timeout | undefined;
+  // What stands on the way has to be watched anew before it is looked at.
+  const watch = () => {
+    if (!native().watch(lock, changed)) timer ??= setInterval(onChange, LOOK_AGAIN).unref();
+  };
+  const changed = () => {
+    watch();
+    onChange();
+  };
+  watch();
+  return () => {
+    clearInterval(timer);
+    native().unwatch(lock);
+  };
 }

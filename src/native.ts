@@ -33,6 +33,12 @@ export interface Native {
   withdraw(ticket: number): void;
   release(lock: number): void;
   isCurrent(lock: number): boolean;
+  /**
+   * Calls `changed` when the lock's path may lead elsewhere; then this is to be called again.
+   * `false`: not every change would be noticed.
+   */
+  watch(lock: number, changed: () => void): boolean;
+  unwatch(lock: number): void;
   touch(lock: number): void;
   lockState(path: string): 'free' | 'shared' | 'exclusive' | undefined;
   pinProcess(pid: number): number | Failure;

@@ -1,5 +1,6 @@
 // What people are told about a holder.
 
+import type { Termination } from './terminate.js';
 import type { Holder, LocationOptions } from './types.js';
 
 // Control characters (a terminal would obey them) and those that reorder or hide text.
@@ -63,6 +64,65 @@ export function conflictReport(
   }
   lines.push(`💡 To stop it: ${commandLine(['kernel-lock', name, ...flags(location), '--kill'])}`);
   return lines.join('\n');
+}
+
+/** Whether the holder is a process that can be seen from here, not one that only the record names. */
+export function isVisible(holder: Holder): boolean {
+  return holder.processStartedAt !== undefined;
+}
+
+/** `PID 1, PID 2`. */
+export function pids(holders: readonly Holder[]): string {
+  return holders.map(({ pid }) => `PID ${pid}`).join(', ');
+}
+
+/**
+ * Why those who were to be ended hold on, and what would help. `force`: whether they got SIGKILL;
+ * `option` is how a user asks for that.
+ */
+export function stillRunning(
+  { remaining, refusals }: Termination,
+  force: boolean,
+  option: string,
+): string {
+  const seen = remaining.filter(isVisible);
+  if (seen.length === 0) return 'the holder can not be found from here, nor be asked';
+  const denied = seen.filter(({ pid }) => refusals.get(pid)?.code === 'EPERM');
+  const asked = seen.filter(({ pid }) => !refusals.has(pid));
+  const deaf = asked.filter((holder) => whyDeaf(holder, force) === undefined);
+  const reasons = [
+    ...seen.flatMap(({ pid }) => {
+      const error = refusals.get(pid);
+      if (error === undefined || error.code === 'EPERM') return [];
+      return [`PID ${pid} could not be signalled: ${error.message}`];
+    }),
+    ...asked.flatMap((holder) => whyDeaf(holder, force) ?? []),
+  ];
+  if (denied.length > 0) reasons.unshift(`this user may not signal ${pids(denied)}`);
+  if (deaf.length > 0) {
+    reasons.push(`${pids(deaf)} ${force ? 'got SIGKILL and has not ended yet' : 'did not stop'}`);
+  }
+  const advice = `${option} would send SIGKILL, which can not be ignored`;
+  const helps = !force && asked.some(({ pid }) => pid !== FIRST_PROCESS);
+  return [...reasons, ...(helps ? [advice] : [])].join('; ');
+}
+
+const FIRST_PROCESS = 1;
+
+function whyDeaf({ pid, status }: Holder, force: boolean): string | undefined {
+  if (pid === FIRST_PROCESS) {
+    return 'PID 1 did not stop: the kernel keeps signals without a handler, SIGKILL too, away from the first process of a container; stop the container from outside';
+  }
+  if (force) {
+    if (status !== 'disk sleep') return undefined;
+    return `PID ${pid} got SIGKILL, and waits in the kernel for a device or a file system (disk sleep)`;
+  }
+  if (status === 'stopped') {
+    return `PID ${pid} is stopped (as by SIGSTOP or Ctrl-Z), and gets SIGTERM when it goes on: kill -CONT ${pid}`;
+  }
+  return status === 'traced'
+    ? `PID ${pid} is traced, and its debugger keeps SIGTERM from it`
+    : undefined;
 }
 
 /** The warning where a lock's directory is one that other processes do not see. */

@@ -3,13 +3,14 @@
 // between can't be hit, and doubt means that no signal is sent.
 
 import { constants } from 'node:os';
-import { LockDeadlockError, LockPathError, LockTimeoutError } from './errors.js';
+import { LockDeadlockError, LockPathError, LockSystemError, LockTimeoutError } from './errors.js';
 import { locksOn, statusOf } from './inspect.js';
-import type { LockHolder } from './kernel.js';
+import type { FileLocks, LockHolder } from './kernel.js';
 import { type Failure, native } from './native.js';
 import { checkInput, LOCATION_OPTIONS } from './options.js';
 import { readRecord } from './owner.js';
 import { lockFile } from './path.js';
+import { stillRunning } from './report.js';
 import { systemError } from './request.js';
 import { LockTable, startToken } from './system.js';
 import type { Holder, LocationOptions } from './types.js';
@@ -26,12 +27,17 @@ export interface KillOptions extends LocationOptions {
 export interface Termination {
   /**
    * `none`: nobody held the lock. `gone`: who held it holds it no more. `running`: the time ran
-   * out. `denied`: the system does not let this user signal the holder, or would not confirm it.
+   * out. `denied`: a holder could not be signalled, or not be found from here, and holds on.
    */
   outcome: 'none' | 'gone' | 'running' | 'denied';
   /** Who held the lock at first. */
   holders: Holder[];
-  failure: Failure | undefined;
+  /** Who of them holds it still, as they are now. */
+  remaining: Holder[];
+  /** Who of those could not be signalled, and why. */
+  refusals: Map<number, NodeJS.ErrnoException>;
+  /** Who has acquired it since. They are left alone. */
+  successors: Holder[];
 }
 
 const DEFAULT_TIMEOUT = 10_000;
@@ -39,48 +45,42 @@ const DEFAULT_TIMEOUT = 10_000;
 const LOOK_AGAIN = 10;
 /** How long the holder may be out of sight before it counts as out of reach, in milliseconds. */
 const UNSEEN_GRACE = 500;
-const { ESRCH, ENOSYS, EPERM } = constants.errno;
+/** Sends nothing, and tells whether a signal would be sent. */
+const PROBE = 0;
+const { EACCES, EMFILE, ENFILE, ENOMEM, ENOSYS, EPERM, ESRCH } = constants.errno;
 
 /**
  * Asks the process that holds the lock to stop (SIGTERM, or SIGKILL with `force`), and waits until
- * the kernel has freed the lock. All holders of a shared lock are asked. Resolves to `true` when
- * they are gone, to `false` when nobody held the lock. A process that acquires it meanwhile is
- * left alone.
+ * the kernel has freed the lock. All holders of a shared lock are asked, also where one of them
+ * may not be signalled. Resolves to `true` when they are gone, to `false` when nobody held the
+ * lock. A process that acquires it meanwhile is left alone, even where it got the pid of the first.
  *
- * @throws (rejects) LockError `LOCK_TIMEOUT` when the holder still holds after `timeout`,
- *   `LOCK_PERMISSION` when it may not be signalled, `LOCK_DEADLOCK` when this process is the
- *   holder, `LOCK_INVALID_NAME`, `LOCK_INVALID_OPTION`.
+ * No stranger is hit: Linux (5.3 and newer) and Windows signal through a handle that pins the very
+ * process that was verified to hold the lock. Linux before 5.3 and macOS have none: there the pid
+ * would have to be freed and given to another process within the microseconds between that
+ * verification and `kill(2)`.
+ *
+ * @throws (rejects) LockError `LOCK_TIMEOUT` when a holder still holds after `timeout`,
+ *   `LOCK_PERMISSION` when one may not be signalled, `LOCK_SYSTEM` when it can't be (no descriptor
+ *   left), `LOCK_DEADLOCK` when this process is the holder, `LOCK_INVALID_NAME`,
+ *   `LOCK_INVALID_OPTION`.
  */
 export async function killRunning(name: string, options: KillOptions = {}): Promise<boolean> {
-  const { outcome, holders, failure } = await terminate(name, options);
+  const termination = await terminate(name, options);
+  const { outcome, remaining, refusals } = termination;
   if (outcome === 'none') return false;
   if (outcome === 'gone') return true;
-  const [holder] = holders.filter(isVisible);
+  const [refused, cause] = [...refusals][0] ?? [];
+  const holder = remaining.find(({ pid }) => pid === refused) ?? remaining[0];
   const details = { lockName: name, path: lockFile(name, options), holder };
-  const who = holder === undefined ? 'The holder' : `PID ${holder.pid}`;
-  if (outcome === 'running') {
-    throw new LockTimeoutError(
-      `${who} still holds '${name}'${options.force ? '' : '; with force: true it gets SIGKILL, which it can not ignore'}`,
-      details,
-    );
-  }
-  throw new LockPathError(
-    'LOCK_PERMISSION',
-    `${who} holds '${name}' and may not be signalled by this user`,
-    failure === undefined
-      ? details
-      : {
-          ...details,
-          syscall: failure.syscall,
-          errno: failure.errno,
-          cause: systemError(failure),
-        },
-  );
-}
-
-/** Whether the holder is a process that can be seen from here, not one that only the record names. */
-export function isVisible(holder: Holder): boolean {
-  return holder.processStartedAt !== undefined;
+  const why = stillRunning(termination, options.force === true, 'force: true');
+  const message = `'${name}' is still held: ${why}`;
+  if (outcome === 'running') throw new LockTimeoutError(message, details);
+  if (cause === undefined) throw new LockPathError('LOCK_PERMISSION', message, details);
+  const { syscall, errno = 0 } = cause;
+  const failure = { ...details, syscall, errno: -errno, cause };
+  if ([EMFILE, ENFILE, ENOMEM].includes(-errno)) throw new LockSystemError(message, failure);
+  throw new LockPathError('LOCK_PERMISSION', message, failure);
 }
 
 /** What `killRunning` does, told in full. */
@@ -90,45 +90,68 @@ export async function terminate(name: string, options: KillOptions = {}): Promis
   const path = lockFile(name, checked);
   const signal = force ? constants.signals.SIGKILL : constants.signals.SIGTERM;
   const first = locksOn(name, path);
+  // A lock keeps the pid that acquired it, whoever inherits it: these are the ones to end. One
+  // whose pid means another process by now is not.
+  const tokens = new Map(first.callers.map((pid) => [pid, startToken(pid)]));
+  const isIncumbent: Incumbency = (caller) => {
+    const token = tokens.has(caller) ? startToken(caller) : undefined;
+    return tokens.has(caller) && (token === undefined || token === tokens.get(caller));
+  };
   const { holders } = statusOf(name, path, first);
-  if (!first.held) return { outcome: 'none', holders, failure: undefined };
-  const own = first.holders.some(({ pid }) => pid === process.pid);
-  if (own || new LockTable().callersOf(process.pid, path)?.length) {
-    throw new LockDeadlockError(
-      `This process holds '${name}' itself, or has inherited it; let go of it instead`,
-      {
-        lockName: name,
-        path,
-      },
-    );
-  }
-
-  // A lock keeps the pid that acquired it, whoever inherits it: these are the ones to end.
-  const callers = new Set(first.callers);
   const asked = new Set<number>();
+  const refusals: Termination['refusals'] = new Map();
+  const ended = (outcome: Termination['outcome'], locks: FileLocks): Termination => {
+    const remaining = locks.holders.filter(({ caller }) => isIncumbent(caller));
+    const others = locks.holders.filter(({ caller }) => !isIncumbent(caller));
+    return {
+      outcome,
+      holders,
+      remaining: statusOf(name, path, { ...locks, holders: remaining }).holders,
+      refusals,
+      successors:
+        others.length === 0 ? [] : statusOf(name, path, { ...locks, holders: others }).holders,
+    };
+  };
+  if (!first.held) return ended('none', first);
+  refuseOwn(name, path, first);
+
   const started = performance.now();
-  const deadline = started + timeout;
-  let failure: Failure | undefined;
   for (;;) {
     const locks = locksOn(name, path);
     // Held by nobody that can be named may still be them.
-    const byOthers = locks.callers.length > 0 && !locks.callers.some((pid) => callers.has(pid));
-    if (!locks.held || byOthers) return { outcome: 'gone', holders, failure };
-    const targets = locks.holders.filter(({ caller }) => callers.has(caller));
+    const byOthers = locks.callers.length > 0 && !locks.callers.some(isIncumbent);
+    if (!locks.held || byOthers) return ended('gone', locks);
+    const targets = locks.holders.filter(({ caller }) => isIncumbent(caller));
     for (const pid of nextToAsk(targets, asked)) {
       asked.add(pid);
-      const refused = signalHolder(pid, name, path, callers, signal);
-      if (refused !== undefined && refused.errno !== ESRCH) failure = refused;
+      const refused = signalHolder(pid, name, path, isIncumbent, signal);
+      if (refused !== undefined && refused.errno !== ESRCH) refusals.set(pid, systemError(refused));
     }
+    for (const pid of refusals.keys()) {
+      if (!targets.some((target) => target.pid === pid)) refusals.delete(pid);
+    }
+    const elapsed = performance.now() - started;
     // Somebody holds it who can't be found from here, and so can't be asked; a moment's grace,
     // because one that is ending has closed its descriptors already.
-    if (asked.size === 0 && performance.now() > started + UNSEEN_GRACE) {
-      failure = { syscall: 'pidfd_open', errno: EPERM };
-    }
-    if (failure !== undefined) return { outcome: 'denied', holders, failure };
-    if (performance.now() >= deadline) return { outcome: 'running', holders, failure };
+    const unseen = asked.size === 0 && elapsed > UNSEEN_GRACE;
+    const onlyRefused = targets.length > 0 && targets.every(({ pid }) => refusals.has(pid));
+    const timeIsUp = elapsed >= timeout;
+    if (unseen || onlyRefused || (timeIsUp && refusals.size > 0)) return ended('denied', locks);
+    if (timeIsUp) return ended('running', locks);
     await new Promise((resolve) => setTimeout(resolve, LOOK_AGAIN));
   }
+}
+
+/** Whether a lock that this pid acquired is one of those that were held at first. */
+type Incumbency = (caller: number) => boolean;
+
+function refuseOwn(name: string, path: string, locks: FileLocks): void {
+  const own = locks.holders.some(({ pid }) => pid === process.pid);
+  if (!own && !new LockTable().callersOf(process.pid, path)?.length) return;
+  throw new LockDeadlockError(
+    `This process holds '${name}' itself, or has inherited it; let go of it instead`,
+    { lockName: name, path },
+  );
 }
 
 // First who acquired the lock; only when those have gone, the children that hold on to it.
@@ -143,20 +166,21 @@ function signalHolder(
   pid: number,
   name: string,
   path: string,
-  callers: Set<number>,
+  isIncumbent: Incumbency,
   signal: number,
 ): Failure | undefined {
   const pinned = native().pinProcess(pid);
   // A kernel before 5.3 has no such handle: verify, then signal by pid at once.
   if (typeof pinned !== 'number' && pinned.errno !== ENOSYS) return pinned;
   try {
-    const confirmed = isHolder(pid, name, path, callers);
-    if (confirmed !== true) {
-      return { syscall: 'pidfd_open', errno: confirmed === false ? ESRCH : EPERM };
-    }
-    return typeof pinned === 'number'
-      ? native().signalProcess(pinned, signal)
-      : signalByPid(pid, signal);
+    const confirmed = isHolder(pid, name, path, isIncumbent);
+    if (confirmed === false) return { syscall: 'pidfd_open', errno: ESRCH };
+    const send = (number: number) =>
+      typeof pinned === 'number'
+        ? native().signalProcess(pinned, number)
+        : signalByPid(pid, number);
+    // Who may not be looked into may not be signalled either, as a rule.
+    return confirmed ? send(signal) : (send(PROBE) ?? { syscall: 'opendir', errno: EACCES });
   } finally {
     if (typeof pinned === 'number') native().unpinProcess(pinned);
   }
@@ -168,15 +192,16 @@ function isHolder(
   pid: number,
   name: string,
   path: string,
-  callers: Set<number>,
+  isIncumbent: Incumbency,
 ): boolean | undefined {
   const confirmed = new LockTable().callersOf(pid, path);
-  if (confirmed !== undefined) return confirmed.some((caller) => callers.has(caller));
+  if (confirmed !== undefined) return confirmed.some(isIncumbent);
   const record = readRecord(path);
   const agrees =
     record?.pid === pid &&
     record.startToken !== undefined &&
     record.startToken === startToken(pid) &&
+    isIncumbent(pid) &&
     locksOn(name, path).callers.includes(pid);
   return agrees || undefined;
 }

@@ -6,8 +6,8 @@ import { REPOSITORY } from './support/run.js';
 
 const LAYERS = [
   ['types', 'errors', 'proc', 'cancel', 'kernel', 'elf', 'advice'],
-  ['native', 'path', 'options', 'lost', 'shutdown', 'report'],
-  ['linux', 'facts'],
+  ['native', 'path', 'options', 'shutdown', 'report'],
+  ['linux', 'facts', 'lost'],
   ['system'],
   ['owner', 'request', 'wait', 'fresh'],
   ['inspect'],

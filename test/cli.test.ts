@@ -175,7 +175,7 @@ describe('kill', () => {
     const { pid, finished } = await holder(directory, "trap '' TERM");
     const refused = await cli('kill', 'bot', ...at, '--timeout', '0.1');
     expect(refused).toMatchObject({ status: 3, stdout: '' });
-    expect(refused.stderr).toMatch(new RegExp(`^.*still running, PID ${pid}.*--force.*\\n$`));
+    expect(refused.stderr).toMatch(new RegExp(`^.*still running; PID ${pid}.*--force.*\\n$`));
     expect(checkRunning('bot', { directory })).toBe(true);
 
     const forced = await cli('bot', '--kill', '--force', ...at);
@@ -187,7 +187,14 @@ describe('kill', () => {
     const { directory, at } = here();
     const none = await cli('kill', 'bot', ...at, '--json');
     expect(none.status).toBe(1);
-    expect(JSON.parse(none.stdout)).toEqual({ name: 'bot', outcome: 'none', holders: [] });
+    expect(JSON.parse(none.stdout)).toEqual({
+      name: 'bot',
+      outcome: 'none',
+      holders: [],
+      remaining: [],
+      refused: [],
+      successors: [],
+    });
 
     const { pid } = await holder(directory, "trap '' TERM");
     const running = await cli('kill', 'bot', ...at, '--json', '--timeout=0');

@@ -17,16 +17,7 @@ import {
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
-import {
-  inspect,
-  LockLostError,
-  LockPathError,
-  list,
-  lock,
-  lockPath,
-  lockSync,
-  tryLock,
-} from '../dist/index.js';
+import { inspect, LockPathError, list, lock, lockPath, lockSync, tryLock } from '../dist/index.js';
 import { Actor } from './support/actor.js';
 import { AS_NOBODY, requireProgram, requireRoot } from './support/requires.js';
 import { freshDirectory } from './support/scratch.js';
@@ -143,44 +134,6 @@ describe('the lock file is replaced', () => {
       expect(tryLock('bot', options)).toBeNull();
     },
   );
-
-  test.each(['unlinked', 'renamed', 'replaced'])(
-    '%s under a holder: its signal aborts',
-    async (how) => {
-      const options = { directory: freshDirectory() };
-      const held = lockSync('bot', options);
-      const { signal } = held;
-      expect(signal.aborted).toBe(false);
-      const aborted = new Promise((resolve) => signal.addEventListener('abort', resolve));
-      if (how === 'unlinked') rmSync(held.path);
-      if (how === 'renamed') renameSync(held.path, `${held.path}.old`);
-      if (how === 'replaced') {
-        writeFileSync(`${held.path}.new`, '');
-        renameSync(`${held.path}.new`, held.path);
-      }
-      await aborted;
-      expect(signal.reason).toBeInstanceOf(LockLostError);
-      expect(signal.reason).toMatchObject({ code: 'LOCK_LOST', lockName: 'bot', path: held.path });
-      expect(held.held).toBe(false);
-      held.release();
-    },
-  );
-
-  test('before the signal is asked for: it has aborted already', () => {
-    const held = lockSync('bot', { directory: freshDirectory() });
-    rmSync(held.path);
-    expect(held.signal.aborted).toBe(true);
-    held.release();
-  });
-
-  test('after the release: the signal stays quiet', async () => {
-    const held = lockSync('bot', { directory: freshDirectory() });
-    const { signal } = held;
-    held.release();
-    rmSync(held.path);
-    await new Promise((resolve) => setImmediate(resolve));
-    expect(signal.aborted).toBe(false);
-  });
 });
 
 describe('the record', () => {

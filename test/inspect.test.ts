@@ -155,7 +155,7 @@ describe('in a PID namespace of its own', () => {
     );
     expect(JSON.parse(end.stdout)).toEqual([
       'LOCK_PERMISSION',
-      "The holder holds 'bot' and may not be signalled by this user",
+      "'bot' is still held: the holder can not be found from here, nor be asked",
     ]);
     expect(held.held).toBe(true);
   });

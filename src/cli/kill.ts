@@ -1,4 +1,5 @@
-import { isVisible, terminate } from '../terminate.js';
+import { isVisible, pids, stillRunning } from '../report.js';
+import { terminate } from '../terminate.js';
 import type { Call } from './args.js';
 import { printError, printJson, printLine, warnIfPrivate } from './output.js';
 
@@ -7,21 +8,23 @@ const EXIT = { gone: 0, none: 1, running: 3, denied: 3 };
 /** Exit status 0: gone, 1: none was running, 3: still running, or not permitted. */
 export async function kill(call: Call): Promise<number> {
   const { name, force, timeout, location } = call;
-  const { outcome, holders } = await terminate(name, { ...location, force, timeout });
+  const termination = await terminate(name, { ...location, force, timeout });
   warnIfPrivate(call);
-  const seen = holders.filter(isVisible).map((holder) => `PID ${holder.pid}`);
-  const who = seen.join(', ') || 'the holder, which can not be seen from here';
+  const { outcome, holders, remaining, refusals, successors } = termination;
   if (call.json) {
-    printJson({ name, outcome, holders });
+    const refused = [...refusals].map(([pid, { message }]) => ({ pid, message }));
+    printJson({ name, outcome, holders, remaining, refused, successors });
   } else if (outcome === 'gone') {
+    const who = pids(holders.filter(isVisible)) || 'the holder, which can not be seen from here';
     printLine(`Application '${name}': stopped (${who})`);
+    if (successors.length > 0) {
+      printLine(`A new instance has started meanwhile, and was left alone (${pids(successors)})`);
+    }
   } else if (outcome === 'none') {
     printLine(`Application '${name}': NOT RUNNING`);
-  } else if (outcome === 'denied') {
-    printError(`Application '${name}': still running, this user may not signal ${who}`);
   } else {
-    const advice = force ? '' : '; --force would send SIGKILL, which it can not ignore';
-    printError(`Application '${name}': still running, ${who} did not stop${advice}`);
+    const why = stillRunning(termination, force, '--force');
+    printError(`Application '${name}': still running; ${why}`);
   }
   return EXIT[outcome];
 }

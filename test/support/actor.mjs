@@ -18,6 +18,13 @@ const verbs = {
   lock: async (name, options) => keep(await lock(name, options)),
   lockSync: (name, options) => keep(lockSync(name, options)),
   tryLock: (name, options) => keep(tryLock(name, options)),
+  // `{ event: label }` is sent when the lock is lost.
+  watch: (id, label) => {
+    const { signal } = locks.get(id);
+    signal.addEventListener('abort', () =>
+      process.send({ event: label, error: plain(signal.reason) }),
+    );
+  },
   release: (id) => {
     locks.get(id).release();
     locks.delete(id);
