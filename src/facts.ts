@@ -52,6 +52,7 @@ export function describeProcess(pid: number): ProcessFacts {
     executable,
     argv,
     cwd,
+    uid: undefined,
     user,
     status,
     cpuPercent:
@@ -59,6 +60,7 @@ export function describeProcess(pid: number): ProcessFacts {
         ? undefined
         : Math.round((cpuSeconds / age) * 1000) / 10,
     memoryBytes,
+    hidden: false,
   };
 }
 

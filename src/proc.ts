@@ -55,15 +55,22 @@ export function parseStat(text: string): ProcessStat | undefined {
   return { state, cpuTicks: Number(utime) + Number(stime), startTicks: Number(start) };
 }
 
+/** When the system was booted, from /proc/stat, in seconds since 1970. */
+export function parseBootTime(text: string): number | undefined {
+  const seconds = /^btime (\d{1,15})$/m.exec(text)?.[1];
+  return seconds === undefined ? undefined : Number(seconds);
+}
+
 /** The fields of /proc/PID/status that matter here. */
 export interface ProcessStatus {
+  /** The effective one: files that the process makes belong to it. */
   uid: number | undefined;
   memoryBytes: number | undefined;
 }
 
 export function parseStatus(text: string): ProcessStatus {
-  const uid = /^Uid:\t(\d+)/m.exec(text)?.[1];
-  const rss = /^VmRSS:\s+(\d+) kB/m.exec(text)?.[1];
+  const uid = /^Uid:\t\d+\t(\d{1,10})\t/m.exec(text)?.[1];
+  const rss = /^VmRSS:[\t ]*(\d{1,15}) kB/m.exec(text)?.[1];
   return {
     uid: uid === undefined ? undefined : Number(uid),
     memoryBytes: rss === undefined ? undefined : Number(rss) * 1024,

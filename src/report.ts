@@ -1,5 +1,6 @@
 // What people are told about a holder.
 
+import type { LockHeldError } from './errors.js';
 import type { Holder, LocationOptions } from './types.js';
 
 // Control characters (a terminal would obey them) and those that reorder or hide text.
@@ -49,18 +50,23 @@ export function holderDetails(holder: Holder): string[] {
     .map(([key, value]) => `  ${key}${printable(value as string)}`);
 }
 
+/** Why something is not known, a line each. */
+export function unknownLines(unknown: readonly string[]): string[] {
+  return unknown.map((reason) => `❔ ${printable(reason)}`);
+}
+
 /** What a second instance says before it gives up. */
 export function conflictReport(
   name: string,
-  holders: readonly (Holder | undefined)[],
+  { holder, unknown }: LockHeldError,
   location: LocationOptions,
 ): string {
   const lines = ['❌ Another instance is already running'];
-  for (const holder of holders) {
-    if (holder === undefined) continue;
+  if (holder !== undefined) {
     lines.push(`📍 Running instance PID: ${holder.pid}`);
     lines.push('Instance details:', ...holderDetails(holder));
   }
+  lines.push(...unknownLines(unknown));
   lines.push(`💡 To stop it: ${commandLine(['kernel-lock', name, ...flags(location), '--kill'])}`);
   return lines.join('\n');
 }
@@ -79,6 +85,7 @@ function flags({ scope, directory }: LocationOptions): string[] {
   return scope === undefined || scope === 'machine' ? [] : ['--scope', scope];
 }
 
-function megabytes(bytes: number): string {
+/** As reports have it: `145.3 MB`. */
+export function megabytes(bytes: number): string {
   return `${(bytes / 1024 / 1024).toFixed(1)} MB`;
 }

@@ -7,6 +7,7 @@ import { REPOSITORY } from './support/run.js';
 const LAYERS = [
   ['types', 'errors', 'proc', 'cancel', 'kernel'],
   ['native', 'path', 'options', 'lost', 'shutdown', 'report'],
+  ['linux-process', 'linux-mounts'],
   ['linux', 'facts'],
   ['system'],
   ['owner', 'request', 'wait'],
@@ -14,7 +15,8 @@ const LAYERS = [
   ['lock', 'terminate'],
   ['instance'],
   ['index', 'cli/exit', 'cli/args', 'cli/output', 'cli/help'],
-  ['cli/progress'],
+  ['cli/progress', 'cli/table'],
+  ['cli/watch'],
   ['cli/check', 'cli/kill', 'cli/run', 'cli/wait', 'cli/list', 'cli/path'],
   ['cli/main'],
 ];

@@ -3,6 +3,7 @@
 import { lockDirectory } from '../path.js';
 import { printableJson, privateDirectoryWarning } from '../report.js';
 import { privateDirectory } from '../system.js';
+import type { Holder } from '../types.js';
 import type { Call } from './args.js';
 
 export function printLine(text: string): void {
@@ -29,6 +30,21 @@ export function warnIfPrivate(call: Call): void {
   const reason = privateDirectory(directory);
   if (reason !== undefined && !call.json) printError(privateDirectoryWarning(directory, reason));
 }
+
+/**
+ * How long the holder has had the lock; `undefined` where that is not known, or where the clock
+ * was set meanwhile so that it can't be true: a lock is not older than its holder, nor of tomorrow.
+ */
+export function heldFor({ acquiredAt, processStartedAt }: Holder): string | undefined {
+  if (acquiredAt === undefined) return undefined;
+  const since = acquiredAt.getTime();
+  const held = Date.now() - since;
+  const beforeStart = processStartedAt !== undefined && since < processStartedAt.getTime() - SLACK;
+  return held < -SLACK || beforeStart ? undefined : duration(held);
+}
+
+/** How far two clocks of one machine may be apart, in milliseconds. */
+const SLACK = 1000;
 
 /** Seconds, minutes or hours, in two units at the most. */
 export function duration(milliseconds: number): string {
