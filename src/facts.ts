@@ -48,6 +48,7 @@ export function describeProcess(pid: number): ProcessFacts {
   const age = startedAt === undefined ? undefined : (Date.now() - startedAt) / 1000;
   return {
     startToken,
+    innerPids: [],
     startedAt: startedAt === undefined ? undefined : new Date(startedAt),
     executable,
     argv,

@@ -137,9 +137,10 @@ export function statusOf(
       continue;
     }
     const { own, reason } = ownRecord(one.pid, facts, record);
+    const holder = holderOf(one.pid, facts, own, source);
     if (reason !== undefined) unknown.add(reason);
-    if (facts.hidden) unknown.add(HIDDEN);
-    holders.push(holderOf(one.pid, facts, own, source));
+    if (facts.hidden && !(holder.executable && holder.cwd)) unknown.add(HIDDEN);
+    holders.push(holder);
   }
   return { name, path, held, shared, holders, waiters, unknown: [...unknown] };
 }
@@ -170,13 +171,11 @@ function ownRecord(
   facts: ProcessFacts,
   record: OwnerRecord | undefined,
 ): { own?: OwnerRecord; reason?: string } {
-  if (
-    record?.pid !== pid ||
-    record.startToken === undefined ||
-    record.startToken !== facts.startToken
-  ) {
-    return { reason: NO_RECORD };
-  }
+  const isOwn =
+    record?.startToken !== undefined &&
+    record.startToken === facts.startToken &&
+    (record.pid === pid || facts.innerPids.includes(record.pid));
+  if (!isOwn) return { reason: NO_RECORD };
   const { writer } = record;
   if (facts.uid !== undefined && writer !== 0 && writer !== facts.uid) {
     return { reason: DISTRUSTED };

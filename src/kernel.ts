@@ -4,6 +4,8 @@
 export interface ProcessFacts {
   /** Differs between any two processes that ever had the same pid, across reboots too. */
   startToken: string | undefined;
+  /** What the process's pid is in PID namespaces (containers) below this one. */
+  innerPids: readonly number[];
   startedAt: Date | undefined;
   executable: string | undefined;
   argv: string[] | undefined;

@@ -33,6 +33,7 @@ export function describeProcess(pid: number): ProcessFacts {
   const age = startedAt === undefined ? undefined : (Date.now() - startedAt) / 1000;
   return {
     startToken: tokenOf(stat.startTicks),
+    innerPids: status.innerPids,
     startedAt: startedAt === undefined ? undefined : new Date(startedAt),
     executable: executable ?? undefined,
     argv,
@@ -51,6 +52,7 @@ export function describeProcess(pid: number): ProcessFacts {
 
 const GONE: ProcessFacts = {
   startToken: undefined,
+  innerPids: [],
   startedAt: undefined,
   executable: undefined,
   argv: undefined,

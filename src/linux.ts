@@ -182,7 +182,7 @@ export class LockTable {
 }
 
 const NOT_FOUND =
-  'Who holds it could not be found: the process that acquired it has ended, and this user may not look into every other';
+  'Who holds it could not be found: the process that acquired it has ended, or is hidden from this user';
 const NOT_TRIED =
   'Whether a process outside of this PID namespace (container) holds it is not known: this user can not read the lock file';
 const REMOTE =

@@ -65,14 +65,18 @@ export function parseBootTime(text: string): number | undefined {
 export interface ProcessStatus {
   /** The effective one: files that the process makes belong to it. */
   uid: number | undefined;
+  /** The pids in the namespaces below the reader's, outermost first. */
+  innerPids: number[];
   memoryBytes: number | undefined;
 }
 
 export function parseStatus(text: string): ProcessStatus {
   const uid = /^Uid:\t\d+\t(\d{1,10})\t/m.exec(text)?.[1];
+  const pids = /^NSpid:((?:\t\d{1,10})+)$/m.exec(text)?.[1]?.split('\t') ?? [];
   const rss = /^VmRSS:[\t ]*(\d{1,15}) kB/m.exec(text)?.[1];
   return {
     uid: uid === undefined ? undefined : Number(uid),
+    innerPids: pids.slice(2).map(Number),
     memoryBytes: rss === undefined ? undefined : Number(rss) * 1024,
   };
 }

@@ -29,3 +29,13 @@ export const AS_NOBODY = [
   String(NOBODY),
   '--clear-groups',
 ];
+
+/** A Python that has the module. */
+export function requirePython(context: TestContext, module: string): string {
+  // The distribution's modules are the distribution's Python's.
+  const python = ['python3', '/usr/bin/python3'].find(
+    (candidate) => spawnSync(candidate, ['-c', `import ${module}`]).status === 0,
+  );
+  skipUnless(context, python !== undefined, `no python3 has the module ${module}`);
+  return python as string;
+}
