@@ -23,6 +23,11 @@ export class LockTable {
     };
   }
 
+  /** Whether somebody holds a lock on the file at `path`. */
+  isHeld(path: string): boolean {
+    return this.locksOn(path).held;
+  }
+
   /**
    * The process itself, where it has the file of the lock open; `undefined` where the system does
    * not tell. This process is left out of what the system tells.

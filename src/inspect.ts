@@ -64,7 +64,12 @@ export function list(options: LocationOptions = {}): LockStatus[] {
  * @throws LockError as `inspect`.
  */
 export function checkRunning(name: string, options: LocationOptions = {}): boolean {
-  return locksOn(name, lockFile(name, checkInput(name, options, LOCATION_OPTIONS))).held;
+  const path = lockFile(name, checkInput(name, options, LOCATION_OPTIONS));
+  try {
+    return new LockTable().isHeld(path);
+  } catch (cause) {
+    throw unreadable(cause, name, path);
+  }
 }
 
 /** What the kernel says of the lock. Throws `LOCK_PERMISSION` where it may not be asked. */

@@ -100,7 +100,9 @@ function bootId(): string | undefined {
 // clock less /proc/uptime is another time at each look.)
 function timeOfTicks(ticks: number): number | undefined {
   const boot = bootTime();
-  return boot === undefined ? undefined : boot * 1000 + ticks * (1000 / TICKS_PER_SECOND);
+  if (boot === undefined) return undefined;
+  const time = boot * 1000 + ticks * (1000 / TICKS_PER_SECOND);
+  return Number.isNaN(new Date(time).getTime()) ? undefined : time;
 }
 
 let bootTimeRead: { seconds: number | undefined; at: number } | undefined;

@@ -83,6 +83,15 @@ export class LockTable {
     };
   }
 
+  /** Whether somebody holds a lock on the file at `path`; who that is, is not looked for. */
+  isHeld(path: string): boolean {
+    const file = this.#keyOf(path);
+    if (file === undefined) return false;
+    const lines = this.#lines.get(file.key);
+    if (lines === undefined && this.#missed(file.key)) return new LockTable().isHeld(path);
+    return lines?.some((line) => !line.waiting) || this.#unseen(path, file).held;
+  }
+
   /**
    * Who called flock for the locks on the file at `path` that the process has now, by the kernel's
    * word; `undefined` where it does not tell this user.

@@ -11,7 +11,8 @@ export interface LockLine {
   waiting: boolean;
 }
 
-const LOCK_LINE = /^\d+: *(->)? *FLOCK +\S+ +(READ|WRITE) +(-?\d+) +([0-9a-f]+:[0-9a-f]+:\d+) /;
+const LOCK_LINE =
+  /^\d+: *(->)? *FLOCK +\S+ +(READ|WRITE) +(-?\d{1,10}) +([0-9a-f]{1,8}:[0-9a-f]{1,8}:\d{1,20}) /;
 
 /** The flock(2) lines of /proc/locks, or of the `lock:` lines of a /proc/PID/fdinfo file. */
 export function parseLocks(text: string): LockLine[] {
@@ -155,5 +156,5 @@ function unescapeOctal(text: string): string {
 }
 
 function isDigits(text: string | undefined): boolean {
-  return text !== undefined && /^\d{1,20}$/.test(text);
+  return text !== undefined && /^\d{1,15}$/.test(text); // what a number holds exactly
 }

@@ -30,6 +30,25 @@ export function commandLine(argv: readonly string[]): string {
     .join(' ');
 }
 
+/** How much of a text that others have made is shown to people, in characters. */
+const MAX_SHOWN = 2000;
+
+/** A command line to be read, not pasted: the beginning, where it is of any length. */
+export function commandOf(argv: readonly string[]): string {
+  const shown: string[] = [];
+  let left = MAX_SHOWN;
+  for (const arg of argv) {
+    if (left <= 0) return `${commandLine(shown)} …`;
+    shown.push(clip(arg, left));
+    left -= arg.length + 1;
+  }
+  return commandLine(shown);
+}
+
+function clip(text: string, length: number): string {
+  return text.length <= length ? text : `${text.slice(0, length)}…`;
+}
+
 /** What is known of a holder, a line each; what is not known has none. */
 export function holderDetails(holder: Holder): string[] {
   const { argv, cpuPercent, memoryBytes, status, metadata } = holder;
@@ -37,7 +56,7 @@ export function holderDetails(holder: Holder): string[] {
     ['pid=', String(holder.pid)],
     ['started=', holder.processStartedAt?.toISOString()],
     ['executable=', holder.executable],
-    ['argv=', argv && commandLine(argv)],
+    ['argv=', argv && commandOf(argv)],
     ['cwd=', holder.cwd],
     ['user=', holder.user],
     ['metadata=', metadata === undefined ? undefined : JSON.stringify(metadata)],
@@ -47,7 +66,7 @@ export function holderDetails(holder: Holder): string[] {
   ];
   return lines
     .filter(([, value]) => value !== undefined)
-    .map(([key, value]) => `  ${key}${printable(value as string)}`);
+    .map(([key, value]) => `  ${key}${printable(clip(value as string, 4 * MAX_SHOWN))}`);
 }
 
 /** Why something is not known, a line each. */

@@ -387,3 +387,46 @@ describe('clocks', () => {
     expect(truth - told).toBeGreaterThan(-1000);
   });
 });
+
+describe('a holder of hostile names', () => {
+  test('is shown as text: its name, a command line of 1 MB, broken UTF-8', async (context) => {
+    const python = requirePython(context, 'ctypes');
+    const { directory } = here();
+    // Becomes a program that is called what is no text, and holds the lock that it inherited.
+    const code = `import ctypes, fcntl, os, sys
+if sys.argv[1] != 'on':
+    f = os.open(sys.argv[1], os.O_RDWR | os.O_CREAT, 0o644)
+    fcntl.flock(f, fcntl.LOCK_EX); os.set_inheritable(f, True)
+    names = [b'\\xff\\x1b[2J) R 1 (', b'-c', os.fsencode(sys.orig_argv[2]), b'on']
+    os.execv(sys.executable, names + [b'\\x1b]0;owned\\x07\\xc3\\x28' + b'x' * 100000] * 10)
+PR_SET_NAME = 15
+ctypes.CDLL(None).prctl(PR_SET_NAME, b') Z 1 (\\x1b[2J\\n', 0, 0, 0)
+print('on', flush=True); sys.stdin.read()`;
+    const holder = start(python, ['-c', code, lockPath('bot', { directory })], PIPES);
+    await holder.says('on');
+    expect(readFileSync(`/proc/${holder.pid}/stat`, 'latin1')).toContain('() Z 1 (');
+
+    const [one] = inspect('bot', { directory }).holders;
+    expect(one).toMatchObject({
+      pid: holder.pid,
+      status: expect.stringMatching(/sleeping|running/),
+    });
+    expect(one?.argv).toHaveLength(14);
+    expect(one?.argv?.join('').length).toBeGreaterThan(1_000_000);
+    const at = ['--directory', directory];
+    const [checked, listed, refused, json] = await Promise.all([
+      cli('check', 'bot', ...at),
+      cli('list', ...at),
+      cli('run', 'bot', ...at, '--', 'true'),
+      cli('list', ...at, '--json'),
+    ]);
+    for (const { stdout, stderr } of [checked, listed, refused]) {
+      expect(stdout + stderr).toContain('\\u{1b}[2J) R 1 (');
+      expect(stdout + stderr).not.toMatch(/(?!\n)[\p{Cc}\p{Cf}\p{Cs}]/u);
+      expect((stdout + stderr).length).toBeLessThan(20_000);
+    }
+    expect([checked.status, listed.status, refused.status]).toEqual([0, 0, 75]);
+    expect(JSON.parse(json.stdout)[0].holders[0].argv).toEqual(one?.argv);
+    expect(json.stdout).not.toMatch(/(?!\n)\p{Cc}/u);
+  });
+});

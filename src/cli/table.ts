@@ -1,6 +1,6 @@
 // The held locks as a table.
 
-import { commandLine, megabytes, printable } from '../report.js';
+import { commandOf, megabytes, printable } from '../report.js';
 import type { Holder, LockStatus } from '../types.js';
 import { heldFor } from './output.js';
 
@@ -51,7 +51,7 @@ function cellsOf(holder: Holder, waiting: string): string[] {
     cpuPercent === undefined ? UNKNOWN : `${cpuPercent.toFixed(1)}%`,
     memoryBytes === undefined ? UNKNOWN : megabytes(memoryBytes),
     waiting,
-    argv !== undefined ? commandLine(argv) : printable(executable ?? UNKNOWN),
+    argv !== undefined ? commandOf(argv) : printable(executable ?? UNKNOWN),
   ];
 }
 
