@@ -4,6 +4,7 @@ import type { FileLocks, LockHolder, ProcessFacts } from './kernel.js';
 import { checkInput, checkOptions, LOCATION_OPTIONS } from './options.js';
 import { type OwnerRecord, readRecord } from './owner.js';
 import { lockDirectory, lockFile, nameOfFile } from './path.js';
+import { heldMilliseconds } from './report.js';
 import { describeProcess, LockTable, startToken } from './system.js';
 import type { Holder, LocationOptions, LockStatus } from './types.js';
 
@@ -92,9 +93,12 @@ function holdersOnly(path: string, locks: FileLocks): FileLocks {
     token !== undefined &&
     token === startToken(pid) &&
     (named.length === 0 || named.includes(pid));
-  if (!confirmed) return { ...locks, holders: [], callers: [] };
+  if (!confirmed) return { ...locks, holders: [], callers: [], unknown: [OPENERS_ONLY] };
   return { ...locks, holders: [{ pid, caller: pid }], callers: [pid] };
 }
+
+const OPENERS_ONLY =
+  'Who holds it is not known: this system tells at most who has the lock file open, and its owner record names none of them';
 
 function readLockTable(directory: string): LockTable {
   try {
@@ -144,6 +148,9 @@ export function statusOf(
     const { own, reason } = ownRecord(one.pid, facts, record);
     const holder = holderOf(one.pid, facts, own, source);
     if (reason !== undefined) unknown.add(reason);
+    if (holder.acquiredAt !== undefined && heldMilliseconds(holder) === undefined) {
+      unknown.add(CLOCK_SET);
+    }
     if (facts.hidden && !(holder.executable && holder.cwd)) unknown.add(HIDDEN);
     holders.push(holder);
   }
@@ -156,17 +163,18 @@ const ENDED = 'The process that acquired it has ended; who holds on to it could 
 const HIDDEN = "Another user's process: the system tells only that user and root all of it";
 const NO_RECORD =
   'Since when it is held is not known: no owner record of its holder is in the lock file, or another reader replaced it';
+const CLOCK_SET =
+  'How long it has been held is not known: the clock was set since, to before or long after that';
 const DISTRUSTED =
   'Since when it is held is not known: the lock file belongs to another user, who can write its owner record';
 
 // The pid is somebody else's by now: the process that was seen to hold it has ended, or the one
 // that only the table names is not the one that wrote the record.
 function isAnother(holder: LockHolder, facts: ProcessFacts, record: OwnerRecord | undefined) {
-  if (holder.unconfirmed) {
-    const token = record?.pid === holder.pid ? record.startToken : undefined;
-    return token !== undefined && token !== facts.startToken;
-  }
-  return holder.startToken !== undefined && holder.startToken !== facts.startToken;
+  const recorded = holder.unconfirmed && record?.pid === holder.pid ? record.startToken : undefined;
+  return [holder.startToken, recorded].some(
+    (token) => token !== undefined && token !== facts.startToken,
+  );
 }
 
 // The record is joined by identity, pid and start token: that of an earlier holder tells nothing

@@ -19,16 +19,22 @@ export function startToken(pid: number): string | undefined {
   return tokenOf(parseStat(read(`/proc/${pid}/stat`) ?? '')?.startTicks);
 }
 
-/** Everything that can be known of a process now; nothing, where it ended meanwhile. */
+/**
+ * Everything that can be known of a process now. Its start token is read last: where it is what
+ * it was before this was called, everything else is of the same process.
+ */
 export function describeProcess(pid: number): ProcessFacts {
-  const stat = parseStat(read(`/proc/${pid}/stat`) ?? '');
-  const base = taskOf(pid, stat?.state);
-  const status = parseStatus(read(`${base}/status`) ?? '');
+  let base = `/proc/${pid}`;
+  let status = parseStatus(read(`${base}/status`) ?? '');
+  if (status.state === 'Z') {
+    base = taskOf(pid);
+    status = parseStatus(read(`${base}/status`) ?? '');
+  }
   const executable = target(`${base}/exe`);
   const cwd = target(`${base}/cwd`);
   const argv = parseCommandLine(read(`${base}/cmdline`) ?? '');
-  // The same process from the first look to the last, or else a stranger is part of this.
-  if (stat === undefined || startToken(pid) !== tokenOf(stat.startTicks)) return GONE;
+  const stat = parseStat(read(`/proc/${pid}/stat`) ?? '');
+  if (stat === undefined) return GONE;
   const startedAt = timeOfTicks(stat.startTicks);
   const age = startedAt === undefined ? undefined : (Date.now() - startedAt) / 1000;
   return {
@@ -65,15 +71,24 @@ const GONE: ProcessFacts = {
   hidden: false,
 };
 
-/** The directory in /proc of the process, or of a thread of it that lives on after its first one. */
-export function taskOf(pid: number, state: string | undefined): string {
+/**
+ * The directory in /proc of a zombie, or rather of a thread of it that lives on: a program whose
+ * first thread has ended is one, and still has its files.
+ */
+export function taskOf(pid: number): string {
   const process = `/proc/${pid}`;
-  if (state !== 'Z') return process;
-  const alive = entries(`${process}/task`).find((tid) => {
-    const stateOfTask = parseStat(read(`${process}/task/${tid}/stat`) ?? '')?.state;
-    return stateOfTask !== undefined && stateOfTask !== 'Z' && stateOfTask !== 'X';
-  });
+  const alive = entries(`${process}/task`).find((tid) => lives(`${process}/task/${tid}`));
   return alive === undefined ? process : `${process}/task/${alive}`;
+}
+
+/** Whether the process has a thread that has not ended. */
+export function isAlive(pid: number): boolean {
+  return lives(`/proc/${pid}`) || taskOf(pid) !== `/proc/${pid}`;
+}
+
+function lives(task: string): boolean {
+  const state = parseStat(read(`${task}/stat`) ?? '')?.state;
+  return state !== undefined && state !== 'Z' && state !== 'X';
 }
 
 /** The pids of all processes that can be seen. */
@@ -105,20 +120,22 @@ function timeOfTicks(ticks: number): number | undefined {
   return Number.isNaN(new Date(time).getTime()) ? undefined : time;
 }
 
-let bootTimeRead: { seconds: number | undefined; at: number } | undefined;
-
-// Kept for a second: the kernel sums up every interrupt of every processor for this file.
-function bootTime(): number | undefined {
-  const now = performance.now();
-  if (bootTimeRead === undefined || now - bootTimeRead.at > 1000) {
-    bootTimeRead = { seconds: parseBootTime(read('/proc/stat') ?? ''), at: now };
-  }
-  return bootTimeRead.seconds;
-}
+// The kernel sums up every interrupt of every processor for this file.
+const bootTime = keptForASecond(() => parseBootTime(read('/proc/stat') ?? ''));
+const passwd = keptForASecond(() => read('/etc/passwd') ?? '');
 
 // From the system's own list; who is known elsewhere only (LDAP) is shown as a number.
 function userName(uid: number): string {
-  return parseUserName(read('/etc/passwd') ?? '', uid) ?? String(uid);
+  return parseUserName(passwd(), uid) ?? String(uid);
+}
+
+function keptForASecond<T>(look: () => T): () => T {
+  let kept: { value: T; at: number } | undefined;
+  return () => {
+    const now = performance.now();
+    if (kept === undefined || now - kept.at > 1000) kept = { value: look(), at: now };
+    return kept.value;
+  };
 }
 
 // Where a link of /proc leads; `null` where this user may not know.

@@ -14,9 +14,9 @@ import {
 import { basename } from 'node:path';
 import { type FileLocks, type LockHolder, UNLOCKED } from './kernel.js';
 import { isShared, mountOfFile } from './linux-mounts.js';
-import { allPids, startToken, taskOf } from './linux-process.js';
+import { allPids, isAlive, startToken, taskOf } from './linux-process.js';
 import { native } from './native.js';
-import { deviceNumber, type LockLine, parseLocks, parseStat } from './proc.js';
+import { deviceNumber, type LockLine, parseLocks } from './proc.js';
 
 export { fileSystemOf, privateDirectory } from './linux-mounts.js';
 export { describeProcess, startToken } from './linux-process.js';
@@ -119,7 +119,8 @@ export class LockTable {
       if (locked !== undefined) return locked.map((caller) => this.#holder(pid, caller));
       // Another user's process, whose descriptors can't be read: the table's word stands, unless
       // it has ended.
-      return isAlive(pid) ? [{ pid, caller: pid, unconfirmed: true }] : [];
+      const token = startToken(pid);
+      return isAlive(pid) ? [{ pid, caller: pid, startToken: token, unconfirmed: true }] : [];
     });
     const found = new Set(holders.map(({ caller }) => caller));
     if (callers.every((caller) => found.has(caller))) return holders;
@@ -231,7 +232,7 @@ function descriptorsOf(pid: number): Descriptors | undefined {
     names = readdirSync(`${directory}/fd`);
     // A program whose first thread has ended while others go on: they have the descriptors.
     if (names.length === 0) {
-      directory = taskOf(pid, stateOf(pid));
+      directory = taskOf(pid);
       names = readdirSync(`${directory}/fd`);
     }
   } catch (error) {
@@ -246,15 +247,6 @@ function descriptorsOf(pid: number): Descriptors | undefined {
     else others.push(fd);
   }
   return { startToken: token, directory, byName };
-}
-
-const stateOf = (pid: number) => parseStat(read(`/proc/${pid}/stat`) ?? '')?.state;
-
-function isAlive(pid: number): boolean {
-  const state = stateOf(pid);
-  return (
-    state !== undefined && state !== 'X' && (state !== 'Z' || taskOf(pid, state) !== `/proc/${pid}`)
-  );
 }
 
 const hexadecimal = (device: string) =>

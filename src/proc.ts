@@ -64,6 +64,7 @@ export function parseBootTime(text: string): number | undefined {
 
 /** The fields of /proc/PID/status that matter here. */
 export interface ProcessStatus {
+  state: string | undefined;
   /** The effective one: files that the process makes belong to it. */
   uid: number | undefined;
   /** The pids in the namespaces below the reader's, outermost first. */
@@ -76,6 +77,7 @@ export function parseStatus(text: string): ProcessStatus {
   const pids = /^NSpid:((?:\t\d{1,10})+)$/m.exec(text)?.[1]?.split('\t') ?? [];
   const rss = /^VmRSS:[\t ]*(\d{1,15}) kB/m.exec(text)?.[1];
   return {
+    state: /^State:\t(\w)/m.exec(text)?.[1],
     uid: uid === undefined ? undefined : Number(uid),
     innerPids: pids.slice(2).map(Number),
     memoryBytes: rss === undefined ? undefined : Number(rss) * 1024,

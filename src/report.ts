@@ -30,6 +30,23 @@ export function commandLine(argv: readonly string[]): string {
     .join(' ');
 }
 
+/** How far two clocks of one machine may be apart, in milliseconds. */
+const SLACK = 1000;
+
+/**
+ * How long the holder has had the lock; `undefined` where that is not known, or where the clock
+ * was set meanwhile so that it can't be true: a lock is not older than its holder, nor of tomorrow.
+ */
+export function heldMilliseconds(
+  { acquiredAt, processStartedAt }: Holder,
+  now = Date.now(),
+): number | undefined {
+  if (acquiredAt === undefined) return undefined;
+  const since = acquiredAt.getTime();
+  const started = processStartedAt?.getTime() ?? Number.NEGATIVE_INFINITY;
+  return since > now + SLACK || since < started - SLACK ? undefined : Math.max(0, now - since);
+}
+
 /** How much of a text that others have made is shown to people, in characters. */
 const MAX_SHOWN = 2000;
 

@@ -69,9 +69,19 @@ describe('/proc/PID/stat', () => {
 
 test('/proc/PID/status', () => {
   const text =
-    'Name:\tx\nUid:\t7\t1000\t7\t7\nNSpid:\t4242\t17\t1\nVmRSS:\t    2048 kB\nUid:\t9\t9\t9\t9\n';
-  expect(parseStatus(text)).toEqual({ uid: 1000, innerPids: [17, 1], memoryBytes: 2_097_152 });
-  expect(parseStatus('')).toEqual({ uid: undefined, innerPids: [], memoryBytes: undefined });
+    'Name:\tx\nState:\tS (sleeping)\nUid:\t7\t1000\t7\t7\nNSpid:\t4242\t17\t1\nVmRSS:\t    2048 kB\nUid:\t9\t9\t9\t9\n';
+  expect(parseStatus(text)).toEqual({
+    state: 'S',
+    uid: 1000,
+    innerPids: [17, 1],
+    memoryBytes: 2_097_152,
+  });
+  expect(parseStatus('')).toEqual({
+    state: undefined,
+    uid: undefined,
+    innerPids: [],
+    memoryBytes: undefined,
+  });
 });
 
 test('/proc/stat', () => {

@@ -12,7 +12,13 @@ import {
   lockSync,
 } from '../dist/index.js';
 import { Actor } from './support/actor.js';
-import { AS_NOBODY, requireProgram, requirePython, requireRoot } from './support/requires.js';
+import {
+  AS_NOBODY,
+  requireMounted,
+  requireProgram,
+  requirePython,
+  requireRoot,
+} from './support/requires.js';
 import { CLI, cli, type Running, run, start } from './support/run.js';
 import { freshDirectory } from './support/scratch.js';
 
@@ -365,7 +371,11 @@ describe('clocks', () => {
     writeFileSync(held.path, record, { flag: 'r+' });
     expect(inspect('bot', { directory }).holders[0]?.acquiredAt?.toISOString()).toBe(jumped);
     const at = ['--directory', directory];
-    expect((await cli('check', 'bot', ...at)).stdout).not.toContain('held for');
+    const checked = await cli('check', 'bot', ...at);
+    expect(checked.stdout).not.toContain('held for');
+    expect(checked.stdout).toContain(
+      '❔ How long it has been held is not known: the clock was set',
+    );
     expect((await cli('list', ...at)).stdout).toMatch(/^bot +exclusive +\d+ +\S+ +\? /m);
   });
 
@@ -428,5 +438,42 @@ print('on', flush=True); sys.stdin.read()`;
     expect([checked.status, listed.status, refused.status]).toEqual([0, 0, 75]);
     expect(JSON.parse(json.stdout)[0].holders[0].argv).toEqual(one?.argv);
     expect(json.stdout).not.toMatch(/(?!\n)\p{Cc}/u);
+  });
+});
+
+describe('on another file system', () => {
+  const mounts: Record<string, (directory: string) => string> = {
+    tmpfs: (directory) => `mount -t tmpfs tmpfs '${directory}'`,
+    overlay: (directory) =>
+      `mount -t tmpfs tmpfs '${directory}' && cd '${directory}' && mkdir l u w m && mount -t overlay -o lowerdir=l,upperdir=u,workdir=w overlay m && mount --move m '${directory}'`,
+    btrfs: (directory) =>
+      `truncate -s 120M '${directory}.img' && mkfs.btrfs -q '${directory}.img' >/dev/null && mount -o loop '${directory}.img' '${directory}'`,
+    xfs: (directory) =>
+      `truncate -s 320M '${directory}.img' && mkfs.xfs -q '${directory}.img' >/dev/null && mount -o loop '${directory}.img' '${directory}'`,
+  };
+
+  test.for(Object.keys(mounts))('%s: the holder is found', async (type, context) => {
+    requireRoot(context);
+    requireProgram(context, 'unshare');
+    if (type === 'btrfs' || type === 'xfs') requireProgram(context, `mkfs.${type}`);
+    const { directory } = here();
+    const script = `${mounts[type]?.(directory)} || exit 99; cd /; exec "$@"`;
+    const at = ['--directory', directory];
+    const holder = [process.execPath, CLI, 'run', 'bot', ...at, '--', 'sh', '-c', 'echo $$'];
+    const look = `'${process.execPath}' '${CLI}' list --json ${at.join(' ')}`;
+    const end = await run('unshare', [
+      '--mount',
+      'sh',
+      '-c',
+      script,
+      'sh',
+      ...holder.slice(0, -1),
+      `echo $$; ${look}`,
+    ]);
+    requireMounted(context, end.status !== 99, type);
+    const pid = Number.parseInt(end.stdout, 10);
+    expect(JSON.parse(end.stdout.replace(/^.*\n/, ''))).toMatchObject([
+      { name: 'bot', held: true, holders: [{ pid, source: 'kernel' }], unknown: [] },
+    ]);
   });
 });

@@ -1,7 +1,7 @@
 // How commands print.
 
 import { lockDirectory } from '../path.js';
-import { printableJson, privateDirectoryWarning } from '../report.js';
+import { heldMilliseconds, printableJson, privateDirectoryWarning } from '../report.js';
 import { privateDirectory } from '../system.js';
 import type { Holder } from '../types.js';
 import type { Call } from './args.js';
@@ -31,20 +31,11 @@ export function warnIfPrivate(call: Call): void {
   if (reason !== undefined && !call.json) printError(privateDirectoryWarning(directory, reason));
 }
 
-/**
- * How long the holder has had the lock; `undefined` where that is not known, or where the clock
- * was set meanwhile so that it can't be true: a lock is not older than its holder, nor of tomorrow.
- */
-export function heldFor({ acquiredAt, processStartedAt }: Holder): string | undefined {
-  if (acquiredAt === undefined) return undefined;
-  const since = acquiredAt.getTime();
-  const held = Date.now() - since;
-  const beforeStart = processStartedAt !== undefined && since < processStartedAt.getTime() - SLACK;
-  return held < -SLACK || beforeStart ? undefined : duration(held);
+/** How long the holder has had the lock; `undefined` where that is not known. */
+export function heldFor(holder: Holder): string | undefined {
+  const held = heldMilliseconds(holder);
+  return held === undefined ? undefined : duration(held);
 }
-
-/** How far two clocks of one machine may be apart, in milliseconds. */
-const SLACK = 1000;
 
 /** Seconds, minutes or hours, in two units at the most. */
 export function duration(milliseconds: number): string {

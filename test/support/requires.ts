@@ -11,6 +11,10 @@ export function requireRoot(context: TestContext): void {
   skipUnless(context, process.getuid?.() === 0, 'only root can act as a second user');
 }
 
+export function requireMounted(context: TestContext, mounted: boolean, type: string): void {
+  skipUnless(context, mounted, `this machine mounts no ${type}`);
+}
+
 function skipUnless(context: TestContext, condition: boolean, reason: string): void {
   if (condition) return;
   console.warn(`not run: ${context.task.name}: ${reason}`);
