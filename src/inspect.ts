@@ -166,7 +166,7 @@ const NO_RECORD =
 const CLOCK_SET =
   'How long it has been held is not known: the clock was set since, to before or long after that';
 const DISTRUSTED =
-  'Since when it is held is not known: the lock file belongs to another user, who can write its owner record';
+  'Since when it is held is not known: another user than the holder can write the lock file, and so its owner record';
 
 // The pid is somebody else's by now: the process that was seen to hold it has ended, or the one
 // that only the table names is not the one that wrote the record.

@@ -144,7 +144,6 @@ async function terminal(columns: number, rows: number, at: string[]) {
       const text = whole.at(-1)?.split('\x1b[J')[0] ?? '';
       return text.replaceAll('\x1b[K', '').split(/[\r\n]+/);
     },
-    frames: () => output.split('\x1b[H').length - 1,
   };
 }
 
@@ -212,27 +211,23 @@ describe('list --watch into a pipe', () => {
         .split('\n')
         .slice(0, -1)
         .map((line) => JSON.parse(line));
+    // The last one: a hand-over may be seen half-way as well, with the record not yet written.
+    const last = () => {
+      const [one] = (documents().at(-1) ?? []) as LockStatus[];
+      return one && [one.holders[0]?.pid, one.waiters];
+    };
     await expect.poll(documents, POLL).toEqual([[]]);
     const held = lockSync('bot', { directory });
-    await expect.poll(() => documents().length, POLL).toBe(2);
+    await expect.poll(last, POLL).toEqual([process.pid, 0]);
     const waiter = await Actor.start();
     waiter.tell('lockLater', 'later', 'bot', { directory, wait: true });
-    await expect.poll(() => documents().length, POLL).toBe(3);
+    await expect.poll(last, POLL).toEqual([process.pid, 1]);
     held.release();
-    await waiter.event('later');
-    await expect.poll(() => documents().length, POLL).toBe(4);
+    await expect.poll(last, POLL).toEqual([waiter.pid, 0]);
     await waiter.kill();
-    await expect.poll(() => documents().length, POLL).toBe(5);
-    const shown = documents().map(
-      ([one]: LockStatus[]) => one && [one.holders[0]?.pid, one.waiters],
-    );
-    expect(shown).toEqual([
-      undefined,
-      [process.pid, 0],
-      [process.pid, 1],
-      [waiter.pid, 0],
-      undefined,
-    ]);
+    await expect.poll(() => documents().at(-1), POLL).toEqual([]);
+    const texts = documents().map((one) => JSON.stringify(one));
+    expect(texts.filter((text, index) => text === texts[index - 1])).toEqual([]);
     view.child.kill('SIGINT');
     expect((await view.finished).status).toBe('SIGINT');
   });

@@ -1,6 +1,7 @@
 // Cases that fool whoever believes a PID in a file, or the lock table alone: each with real
 // processes.
 import { chmodSync, readFileSync, writeFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import {
   checkRunning,
@@ -213,7 +214,16 @@ test('a record that another user forged is not believed', async (context) => {
   expect(status.holders).toMatchObject([
     { pid: process.pid, metadata: undefined, acquiredAt: undefined, hostname: undefined },
   ]);
-  expect(status.unknown).toEqual([expect.stringContaining('belongs to another user')]);
+  expect(status.unknown).toEqual([
+    expect.stringContaining('another user than the holder can write'),
+  ]);
+
+  // Nor one that everybody could have.
+  const own = lockSync('open', { directory, metadata: 'true' });
+  expect(inspect('open', { directory }).holders[0]?.metadata).toBe('true');
+  chmodSync(own.path, 0o1666);
+  expect(inspect('open', { directory }).holders[0]?.metadata).toBeUndefined();
+  own.release();
 });
 
 describe('another user', () => {
@@ -475,5 +485,25 @@ describe('on another file system', () => {
     expect(JSON.parse(end.stdout.replace(/^.*\n/, ''))).toMatchObject([
       { name: 'bot', held: true, holders: [{ pid, source: 'kernel' }], unknown: [] },
     ]);
+  });
+});
+
+describe('on a network file system', () => {
+  test('a lock of another computer is refused, and said to be out of sight', async (context) => {
+    requireRoot(context);
+    requireProgram(context, 'unshare');
+    const python = requirePython(context, 'ctypes');
+    const { directory } = here();
+    const server = fileURLToPath(new URL('./support/remote_fs.py', import.meta.url));
+    const node = `'${process.execPath}' '${CLI}'`;
+    const at = `--directory '${directory}'`;
+    const script = `${node} check bot --json ${at}; echo; ${node} run bot ${at} -- true 2>&1`;
+    const end = await run('unshare', ['--mount', python, server, directory, 'sh', '-c', script]);
+    requireMounted(context, end.status !== 99, 'FUSE');
+    const [checked, refused] = end.stdout.split('\n\n') as [string, string];
+    const reason = expect.stringContaining('on a network file system');
+    expect(JSON.parse(checked)).toMatchObject({ held: false, holders: [], unknown: [reason] });
+    expect(refused).toMatch(/^❌ Another instance.*\n❔ The lock file is on a network file system/);
+    expect(end.status).toBe(75);
   });
 });
