@@ -1,10 +1,11 @@
 // `kernel-lock list`: the table, the live view on a real terminal, and JSON as it is documented.
 import { execFileSync } from 'node:child_process';
-import { readFileSync, readlinkSync } from 'node:fs';
+import { readFileSync, readlinkSync, rmdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { inspect, lockSync } from '../dist/index.js';
 import { cut, displayWidth, table } from '../src/cli/table.js';
+import { parseStat } from '../src/proc.js';
 import type { Holder, LockStatus } from '../src/types.js';
 import { Actor } from './support/actor.js';
 import { requireProgram } from './support/requires.js';
@@ -120,6 +121,8 @@ describe('the table', () => {
   });
 });
 
+const stateOf = (pid: number) => parseStat(readFileSync(`/proc/${pid}/stat`, 'latin1'))?.state;
+
 /** The live view in a pseudo-terminal of its own. */
 async function terminal(columns: number, rows: number, at: string[]) {
   const command = `stty cols ${columns} rows ${rows}; echo pid=$$; exec '${process.execPath}' '${CLI}' list --watch ${at.join(' ')}`;
@@ -194,7 +197,38 @@ describe('list --watch on a terminal', () => {
     const command = `'${process.execPath}' '${CLI}' list --watch ${at[0]} ${gone}`;
     const end = await run('script', ['-qec', command, '/dev/null']);
     expect(end.status).toBe(77);
-    expect(end.stdout).toMatch(/\?1049l.*kernel-lock: Nothing can be told/s);
+    // It never was another one.
+    expect(end.stdout).toMatch(/^kernel-lock: Nothing can be told/);
+  });
+
+  test('so does an error that comes later', async (context) => {
+    requireProgram(context, 'script');
+    const { directory, at } = here();
+    const view = await terminal(80, 24, at);
+    rmdirSync(directory);
+    writeFileSync(directory, '');
+    expect((await view.finished).status).toBe(77);
+    const after = view.output().split('\x1b[?1049l');
+    expect(after).toHaveLength(2);
+    expect(after[1]).toMatch(/^kernel-lock: Nothing can be told[^\n]*\n$/);
+  });
+
+  test('Ctrl-Z gives the terminal back, and fg takes it again', async (context) => {
+    requireProgram(context, 'script');
+    const { at } = here();
+    const view = await terminal(80, 24, at);
+    process.kill(view.pid, 'SIGTSTP');
+    await expect.poll(() => stateOf(view.pid), POLL).toBe('T');
+    const entered = () => {
+      process.kill(view.child.pid as number, 'SIGCONT'); // script(1) stops with its program
+      process.kill(view.pid, 'SIGCONT');
+      return view.output().split('\x1b[?1049h').length - 1;
+    };
+    await expect.poll(entered, POLL).toBe(2);
+    const [, between] = view.output().split('\x1b[?1049h') as [string, string];
+    expect(between.endsWith('\x1b[?25h\x1b[?1049l')).toBe(true);
+    view.child.stdin?.write('\x03');
+    expect((await view.finished).status).toBe(130);
   });
 });
 

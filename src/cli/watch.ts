@@ -44,30 +44,38 @@ const HIDE = '\x1b[?25h\x1b[?1049l';
 function liveView(call: Call, output: NodeJS.WriteStream): Promise<number> {
   const { directory, scope = 'machine' } = call.location;
   const place = directory === undefined ? `scope ${scope}` : printable(directory);
-  const draw = () => output.write(frame(list(call.location), place, output.columns, output.rows));
-  const leave = () => output.write(HIDE);
+  let entered = false;
+  const enter = () => {
+    if (!entered) output.write(SHOW);
+    entered = true;
+  };
+  // Once: left twice, the terminal would put the cursor back to where it was at first.
+  const leave = () => {
+    if (entered) output.write(HIDE);
+    entered = false;
+  };
   for (const signal of ENDING) {
     process.once(signal, () => {
       leave();
       process.kill(process.pid, signal); // ends as the signal would have
     });
   }
-  // Ctrl-Z and fg.
+  // Ctrl-Z and fg; the next turn draws.
   process.on('SIGTSTP', () => {
     leave();
     process.kill(process.pid, 'SIGSTOP');
   });
-  process.on('SIGCONT', () => {
-    output.write(SHOW);
-    draw();
-  });
+  process.on('SIGCONT', enter);
   process.on('exit', leave);
+
+  let statuses: LockStatus[] = [];
+  const draw = () => output.write(frame(statuses, place, output.columns, output.rows));
   output.on('resize', draw);
-  output.write(SHOW);
-  return every(draw).catch((error) => {
-    leave();
-    throw error;
-  });
+  return every(() => {
+    statuses = list(call.location);
+    enter();
+    draw();
+  }).finally(leave);
 }
 
 // What fills the terminal, over what was there before. A line is erased first: after one that
