@@ -48,26 +48,35 @@ export class LockError extends Error {
   }
 }
 
+/** What a `LockHeldError` can tell beside that. */
+export interface LockHeldDetails extends LockErrorDetails {
+  holder?: Holder | undefined;
+  unknown?: readonly string[] | undefined;
+}
+
 /**
  * `LOCK_HELD`: another process, or another part of this one, holds the lock. `holder` is
  * who that was a moment ago, where it can be known; it may be gone by now.
  */
 export class LockHeldError extends LockError {
   readonly holder: Holder | undefined;
+  /** Why the holder, or something of it, is not known; see `LockStatus.unknown`. */
+  readonly unknown: readonly string[];
 
   constructor(
     message: string,
-    details: LockErrorDetails & { holder?: Holder | undefined },
+    details: LockHeldDetails,
     code: 'LOCK_HELD' | 'LOCK_TIMEOUT' = 'LOCK_HELD',
   ) {
     super(code, message, details);
     this.holder = details.holder;
+    this.unknown = details.unknown ?? [];
   }
 }
 
 /** `LOCK_TIMEOUT`: the time of a wait ran out, and the lock was still held. */
 export class LockTimeoutError extends LockHeldError {
-  constructor(message: string, details: LockErrorDetails & { holder?: Holder | undefined }) {
+  constructor(message: string, details: LockHeldDetails) {
     super(message, details, 'LOCK_TIMEOUT');
   }
 }

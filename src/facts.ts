@@ -25,6 +25,11 @@ export class LockTable {
     };
   }
 
+  /** Whether somebody holds a lock on the file at `path`. */
+  isHeld(path: string): boolean {
+    return this.locksOn(path).held;
+  }
+
   /**
    * The process itself, where it has the file of the lock open; `undefined` where the system does
    * not tell. This process is left out of what the system tells.
@@ -50,10 +55,12 @@ export function describeProcess(pid: number): ProcessFacts {
   const age = startedAt === undefined ? undefined : (Date.now() - startedAt) / 1000;
   return {
     startToken,
+    innerPids: [],
     startedAt: startedAt === undefined ? undefined : new Date(startedAt),
     executable,
     argv,
     cwd,
+    uid: undefined,
     user,
     status,
     cpuPercent:
@@ -61,6 +68,7 @@ export function describeProcess(pid: number): ProcessFacts {
         ? undefined
         : Math.round((cpuSeconds / age) * 1000) / 10,
     memoryBytes,
+    hidden: false,
   };
 }
 

@@ -1,9 +1,10 @@
 import { readdirSync } from 'node:fs';
 import { type LockError, LockPathError, LockSystemError } from './errors.js';
-import type { FileLocks } from './kernel.js';
+import type { FileLocks, LockHolder, ProcessFacts } from './kernel.js';
 import { checkInput, checkOptions, LOCATION_OPTIONS } from './options.js';
 import { type OwnerRecord, readRecord } from './owner.js';
 import { lockDirectory, lockFile, nameOfFile } from './path.js';
+import { heldMilliseconds } from './report.js';
 import { describeProcess, LockTable, startToken } from './system.js';
 import type { Holder, LocationOptions, LockStatus } from './types.js';
 
@@ -39,15 +40,22 @@ export function list(options: LocationOptions = {}): LockStatus[] {
     throw unreadable(cause, undefined, directory);
   }
   const table = readLockTable(directory);
-  const statuses: LockStatus[] = [];
+  const held: [name: string, path: string, locks: FileLocks][] = [];
   for (const file of files.sort()) {
     const name = nameOfFile(file);
     if (name === undefined) continue;
     const path = lockFile(name, { directory });
     const locks = locksOn(name, path, table);
-    if (locks.held) statuses.push(statusOf(name, path, locks));
+    if (locks.held) held.push([name, path, locks]);
   }
-  return statuses;
+  // Only then, and once: a process may hold any number of locks.
+  const described = new Map<number, ProcessFacts>();
+  const describe = (pid: number) => {
+    const facts = described.get(pid) ?? describeProcess(pid);
+    described.set(pid, facts);
+    return facts;
+  };
+  return held.map(([name, path, locks]) => statusOf(name, path, locks, describe));
 }
 
 /**
@@ -57,7 +65,12 @@ export function list(options: LocationOptions = {}): LockStatus[] {
  * @throws LockError as `inspect`.
  */
 export function checkRunning(name: string, options: LocationOptions = {}): boolean {
-  return locksOn(name, lockFile(name, checkInput(name, options, LOCATION_OPTIONS))).held;
+  const path = lockFile(name, checkInput(name, options, LOCATION_OPTIONS));
+  try {
+    return new LockTable().isHeld(path);
+  } catch (cause) {
+    throw unreadable(cause, name, path);
+  }
 }
 
 /** What the kernel says of the lock. Throws `LOCK_PERMISSION` where it may not be asked. */
@@ -80,9 +93,12 @@ function holdersOnly(path: string, locks: FileLocks): FileLocks {
     token !== undefined &&
     token === startToken(pid) &&
     (named.length === 0 || named.includes(pid));
-  if (!confirmed) return { ...locks, holders: [], callers: [] };
+  if (!confirmed) return { ...locks, holders: [], callers: [], unknown: [OPENERS_ONLY] };
   return { ...locks, holders: [{ pid, caller: pid }], callers: [pid] };
 }
+
+const OPENERS_ONLY =
+  'Who holds it is not known: this system tells at most who has the lock file open, and its owner record names none of them';
 
 function readLockTable(directory: string): LockTable {
   try {
@@ -108,31 +124,84 @@ function unreadable(cause: unknown, lockName: string | undefined, path: string):
 }
 
 /** What the kernel said, joined with what the record says of the same process. */
-export function statusOf(name: string, path: string, locks: FileLocks): LockStatus {
-  const record = locks.held ? readRecord(path) : undefined;
-  return {
-    name,
-    path,
-    held: locks.held,
-    shared: locks.shared,
-    holders:
-      locks.held && locks.callers.length === 0 && record !== undefined && !locks.needsRecord
-        ? [claimedHolder(record)]
-        : [...new Set(locks.holders.map(({ pid }) => pid))].map((pid) =>
-            holderOf(pid, record, locks.needsRecord ? 'record' : 'kernel'),
-          ),
-    waiters: locks.waiters,
-  };
+export function statusOf(
+  name: string,
+  path: string,
+  locks: FileLocks,
+  describe: (pid: number) => ProcessFacts = describeProcess,
+): LockStatus {
+  const { held, shared, waiters } = locks;
+  const unknown = new Set(locks.unknown);
+  const record = held ? readRecord(path) : undefined;
+  const holders: Holder[] = [];
+  if (held && locks.callers.length === 0 && record !== undefined && !locks.needsRecord) {
+    holders.push(claimedHolder(record));
+    unknown.add(CLAIMED);
+  }
+  const source = locks.needsRecord ? 'record' : 'kernel';
+  for (const one of new Map(locks.holders.map((holder) => [holder.pid, holder])).values()) {
+    const facts = describe(one.pid);
+    if (isAnother(one, facts, record)) {
+      unknown.add(ENDED);
+      continue;
+    }
+    const { own, reason } = ownRecord(one.pid, facts, record);
+    const holder = holderOf(one.pid, facts, own, source);
+    if (reason !== undefined) unknown.add(reason);
+    if (holder.acquiredAt !== undefined && heldMilliseconds(holder) === undefined) {
+      unknown.add(CLOCK_SET);
+    }
+    if (facts.hidden && !(holder.executable && holder.cwd)) unknown.add(HIDDEN);
+    holders.push(holder);
+  }
+  return { name, path, held, shared, holders, waiters, unknown: [...unknown] };
 }
 
-// The record is joined by identity, pid and start token: that of an earlier holder, or a forged
-// one, tells nothing about this one.
-function holderOf(pid: number, record: OwnerRecord | undefined, source: Holder['source']): Holder {
-  const facts = describeProcess(pid);
-  const own =
-    record?.pid === pid && record.startToken !== undefined && record.startToken === facts.startToken
-      ? record
-      : undefined;
+const CLAIMED =
+  "What is told of the holder is what its owner record says, with its own namespace's PID";
+const ENDED = 'The process that acquired it has ended; who holds on to it could not be found';
+const HIDDEN = "Another user's process: the system tells only that user and root all of it";
+const NO_RECORD =
+  'Since when it is held is not known: no owner record of its holder is in the lock file, or another reader replaced it';
+const CLOCK_SET =
+  'How long it has been held is not known: the clock was set since, to before or long after that';
+const DISTRUSTED =
+  'Since when it is held is not known: another user than the holder can write the lock file, and so its owner record';
+
+// The pid is somebody else's by now: the process that was seen to hold it has ended, or the one
+// that only the table names is not the one that wrote the record.
+function isAnother(holder: LockHolder, facts: ProcessFacts, record: OwnerRecord | undefined) {
+  const recorded = holder.unconfirmed && record?.pid === holder.pid ? record.startToken : undefined;
+  return [holder.startToken, recorded].some(
+    (token) => token !== undefined && token !== facts.startToken,
+  );
+}
+
+// The record is joined by identity, pid and start token: that of an earlier holder tells nothing
+// about this one. Nor does one that somebody else than the holder and root could have written.
+function ownRecord(
+  pid: number,
+  facts: ProcessFacts,
+  record: OwnerRecord | undefined,
+): { own?: OwnerRecord; reason?: string } {
+  const isOwn =
+    record?.startToken !== undefined &&
+    record.startToken === facts.startToken &&
+    (record.pid === pid || facts.innerPids.includes(record.pid));
+  if (!isOwn) return { reason: NO_RECORD };
+  const { writer } = record;
+  if (facts.uid !== undefined && writer !== 0 && writer !== facts.uid) {
+    return { reason: DISTRUSTED };
+  }
+  return { own: record };
+}
+
+function holderOf(
+  pid: number,
+  facts: ProcessFacts,
+  own: OwnerRecord | undefined,
+  source: Holder['source'],
+): Holder {
   return {
     pid,
     acquiredAt: own?.acquiredAt,

@@ -102,7 +102,7 @@ function acquire(
     return lockSync(name, options);
   } catch (error) {
     if (onConflict === 'throw' || !(error instanceof LockHeldError)) throw error;
-    const report = conflictReport(name, [error.holder], options);
+    const report = conflictReport(name, error, options);
     try {
       // Synchronously, because the process ends here.
       if (logger === undefined) writeSync(2, `${report}\n`);

@@ -4,20 +4,30 @@
 export interface ProcessFacts {
   /** Differs between any two processes that ever had the same pid, across reboots too. */
   startToken: string | undefined;
+  /** What the process's pid is in PID namespaces (containers) below this one. */
+  innerPids: readonly number[];
   startedAt: Date | undefined;
   executable: string | undefined;
   argv: string[] | undefined;
   cwd: string | undefined;
+  /** The user's number, on POSIX where the kernel tells; files that it makes belong to it. */
+  uid: number | undefined;
   user: string | undefined;
   status: string | undefined;
   cpuPercent: number | undefined;
   memoryBytes: number | undefined;
+  /** Whether the kernel hides part of this from this user. */
+  hidden: boolean;
 }
 
 /** A process that has a lock's descriptor, and who called flock on that. */
 export interface LockHolder {
   pid: number;
   caller: number;
+  /** What the process's token was before it was seen to hold; `undefined` where not looked at. */
+  startToken?: string | undefined;
+  /** Only the table names it: its descriptors can't be looked at. */
+  unconfirmed?: boolean;
 }
 
 /** What the kernel says of the locks on one file. */
@@ -32,6 +42,8 @@ export interface FileLocks {
   waiters: number | undefined;
   /** The kernel does not tell holders from others that have the file open, or names nobody. */
   needsRecord?: boolean;
+  /** Why less is known than could be, a sentence each. */
+  unknown?: readonly string[];
 }
 
 export const UNLOCKED: FileLocks = {

@@ -304,8 +304,9 @@ function retryWhileFree(request: LockRequest): Lock | FileLocks {
 function locksOfRefusal({ name, path }: LockRequest): FileLocks {
   try {
     return locksOn(name, path);
-  } catch {
-    return { ...UNLOCKED, held: true, waiters: undefined };
+  } catch (error) {
+    const unknown = [(error as Error).message];
+    return { ...UNLOCKED, held: true, waiters: undefined, unknown };
   }
 }
 
@@ -314,20 +315,23 @@ function retryOrRefuse(request: LockRequest): Lock {
   const retried = retryWhileFree(request);
   if (retried instanceof Lock) return retried;
   const { name, path } = request;
-  const [holder] = statusOf(name, path, retried).holders;
+  const { holders, unknown } = statusOf(name, path, retried);
+  const [holder] = holders;
   throw new LockHeldError(`'${name}' is held by ${nameHolder(holder?.pid)}`, {
     lockName: name,
     path,
     holder,
+    unknown,
   });
 }
 
 function timedOut(request: LockRequest, wait: true | number): LockTimeoutError {
   const { name, path } = request;
-  const [holder] = statusOf(name, path, locksOfRefusal(request)).holders;
+  const { holders, unknown } = statusOf(name, path, locksOfRefusal(request));
+  const [holder] = holders;
   return new LockTimeoutError(
     `'${name}' was still held by ${nameHolder(holder?.pid)} after ${wait} ms`,
-    { lockName: name, path, holder },
+    { lockName: name, path, holder, unknown },
   );
 }
 

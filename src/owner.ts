@@ -21,6 +21,8 @@ export interface OwnerRecord {
   user: string | undefined;
   hostname: string | undefined;
   metadata: JsonValue | undefined;
+  /** The one user, beside root, that could have written it; `undefined` where several could. */
+  writer: number | undefined;
 }
 
 /** What of a record differs where the process is about to become another program. */
@@ -64,11 +66,13 @@ export function readRecord(path: string): OwnerRecord | undefined {
     return undefined;
   }
   try {
-    if (!fstatSync(fd).isFile()) return undefined;
+    const status = fstatSync(fd);
+    if (!status.isFile()) return undefined;
     // From offset 1: byte 0 is the one that Windows locks.
     const buffer = Buffer.alloc(RECORD_BYTES - 1);
     const size = readSync(fd, buffer, 0, buffer.length, 1);
-    return parseRecord(buffer.toString('utf8', 0, size));
+    const everybodys = (status.mode & 0o022) !== 0;
+    return parseRecord(buffer.toString('utf8', 0, size), everybodys ? undefined : status.uid);
   } catch {
     return undefined;
   } finally {
@@ -77,7 +81,7 @@ export function readRecord(path: string): OwnerRecord | undefined {
 }
 
 /** Takes a record apart that may be torn, forged or something else altogether. */
-export function parseRecord(text: string): OwnerRecord | undefined {
+export function parseRecord(text: string, writer?: number): OwnerRecord | undefined {
   let value: unknown;
   try {
     value = JSON.parse(text);
@@ -100,6 +104,7 @@ export function parseRecord(text: string): OwnerRecord | undefined {
     user: text_('user'),
     hostname: text_('hostname'),
     metadata: record.metadata as JsonValue | undefined,
+    writer,
   };
 }
 

@@ -11,7 +11,8 @@ export interface LockLine {
   waiting: boolean;
 }
 
-const LOCK_LINE = /^\d+: *(->)? *FLOCK +\S+ +(READ|WRITE) +(-?\d+) +([0-9a-f]+:[0-9a-f]+:\d+) /;
+const LOCK_LINE =
+  /^\d+: *(->)? *FLOCK +\S+ +(READ|WRITE) +(-?\d{1,10}) +([0-9a-f]{1,8}:[0-9a-f]{1,8}:\d{1,20}) /;
 
 /** The flock(2) lines of /proc/locks, or of the `lock:` lines of a /proc/PID/fdinfo file. */
 export function parseLocks(text: string): LockLine[] {
@@ -55,17 +56,30 @@ export function parseStat(text: string): ProcessStat | undefined {
   return { state, cpuTicks: Number(utime) + Number(stime), startTicks: Number(start) };
 }
 
+/** When the system was booted, from /proc/stat, in seconds since 1970. */
+export function parseBootTime(text: string): number | undefined {
+  const seconds = /^btime (\d{1,15})$/m.exec(text)?.[1];
+  return seconds === undefined ? undefined : Number(seconds);
+}
+
 /** The fields of /proc/PID/status that matter here. */
 export interface ProcessStatus {
+  state: string | undefined;
+  /** The effective one: files that the process makes belong to it. */
   uid: number | undefined;
+  /** The pids in the namespaces below the reader's, outermost first. */
+  innerPids: number[];
   memoryBytes: number | undefined;
 }
 
 export function parseStatus(text: string): ProcessStatus {
-  const uid = /^Uid:\t(\d+)/m.exec(text)?.[1];
-  const rss = /^VmRSS:\s+(\d+) kB/m.exec(text)?.[1];
+  const uid = /^Uid:\t\d+\t(\d{1,10})\t/m.exec(text)?.[1];
+  const pids = /^NSpid:((?:\t\d{1,10})+)$/m.exec(text)?.[1]?.split('\t') ?? [];
+  const rss = /^VmRSS:[\t ]*(\d{1,15}) kB/m.exec(text)?.[1];
   return {
+    state: /^State:\t(\w)/m.exec(text)?.[1],
     uid: uid === undefined ? undefined : Number(uid),
+    innerPids: pids.slice(2).map(Number),
     memoryBytes: rss === undefined ? undefined : Number(rss) * 1024,
   };
 }
@@ -144,5 +158,5 @@ function unescapeOctal(text: string): string {
 }
 
 function isDigits(text: string | undefined): boolean {
-  return text !== undefined && /^\d{1,20}$/.test(text);
+  return text !== undefined && /^\d{1,15}$/.test(text); // what a number holds exactly
 }

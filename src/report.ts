@@ -1,5 +1,6 @@
 // What people are told about a holder.
 
+import type { LockHeldError } from './errors.js';
 import type { Termination } from './terminate.js';
 import type { Holder, LocationOptions } from './types.js';
 
@@ -30,6 +31,42 @@ export function commandLine(argv: readonly string[]): string {
     .join(' ');
 }
 
+/** How far two clocks of one machine may be apart, in milliseconds. */
+const SLACK = 1000;
+
+/**
+ * How long the holder has had the lock; `undefined` where that is not known, or where the clock
+ * was set meanwhile so that it can't be true: a lock is not older than its holder, nor of tomorrow.
+ */
+export function heldMilliseconds(
+  { acquiredAt, processStartedAt }: Holder,
+  now = Date.now(),
+): number | undefined {
+  if (acquiredAt === undefined) return undefined;
+  const since = acquiredAt.getTime();
+  const started = processStartedAt?.getTime() ?? Number.NEGATIVE_INFINITY;
+  return since > now + SLACK || since < started - SLACK ? undefined : Math.max(0, now - since);
+}
+
+/** How much of a text that others have made is shown to people, in characters. */
+const MAX_SHOWN = 2000;
+
+/** A command line to be read, not pasted: the beginning, where it is of any length. */
+export function commandOf(argv: readonly string[]): string {
+  const shown: string[] = [];
+  let left = MAX_SHOWN;
+  for (const arg of argv) {
+    if (left <= 0) return `${commandLine(shown)} …`;
+    shown.push(clip(arg, left));
+    left -= arg.length + 1;
+  }
+  return commandLine(shown);
+}
+
+function clip(text: string, length: number): string {
+  return text.length <= length ? text : `${text.slice(0, length)}…`;
+}
+
 /** What is known of a holder, a line each; what is not known has none. */
 export function holderDetails(holder: Holder): string[] {
   const { argv, cpuPercent, memoryBytes, status, metadata } = holder;
@@ -37,7 +74,7 @@ export function holderDetails(holder: Holder): string[] {
     ['pid=', String(holder.pid)],
     ['started=', holder.processStartedAt?.toISOString()],
     ['executable=', holder.executable],
-    ['argv=', argv && commandLine(argv)],
+    ['argv=', argv && commandOf(argv)],
     ['cwd=', holder.cwd],
     ['user=', holder.user],
     ['metadata=', metadata === undefined ? undefined : JSON.stringify(metadata)],
@@ -47,21 +84,26 @@ export function holderDetails(holder: Holder): string[] {
   ];
   return lines
     .filter(([, value]) => value !== undefined)
-    .map(([key, value]) => `  ${key}${printable(value as string)}`);
+    .map(([key, value]) => `  ${key}${printable(clip(value as string, 4 * MAX_SHOWN))}`);
+}
+
+/** Why something is not known, a line each. */
+export function unknownLines(unknown: readonly string[]): string[] {
+  return unknown.map((reason) => `❔ ${printable(reason)}`);
 }
 
 /** What a second instance says before it gives up. */
 export function conflictReport(
   name: string,
-  holders: readonly (Holder | undefined)[],
+  { holder, unknown }: LockHeldError,
   location: LocationOptions,
 ): string {
   const lines = ['❌ Another instance is already running'];
-  for (const holder of holders) {
-    if (holder === undefined) continue;
+  if (holder !== undefined) {
     lines.push(`📍 Running instance PID: ${holder.pid}`);
     lines.push('Instance details:', ...holderDetails(holder));
   }
+  lines.push(...unknownLines(unknown));
   lines.push(`💡 To stop it: ${commandLine(['kernel-lock', name, ...flags(location), '--kill'])}`);
   return lines.join('\n');
 }
@@ -139,6 +181,7 @@ function flags({ scope, directory }: LocationOptions): string[] {
   return scope === undefined || scope === 'machine' ? [] : ['--scope', scope];
 }
 
-function megabytes(bytes: number): string {
+/** As reports have it: `145.3 MB`. */
+export function megabytes(bytes: number): string {
   return `${(bytes / 1024 / 1024).toFixed(1)} MB`;
 }

@@ -50,8 +50,9 @@ export interface LockOptions extends LockSyncOptions {
 /** One process that holds a lock. What can't be known is `undefined`. */
 export interface Holder {
   pid: number;
-  /** When the lock was acquired, by the holder's clock. */
+  /** When the lock was acquired, by the clock of then: it may have been set since. */
   acquiredAt: Date | undefined;
+  /** On Linux up to a second early, as the kernel keeps the time of its boot in whole seconds. */
   processStartedAt: Date | undefined;
   executable: string | undefined;
   argv: readonly string[] | undefined;
@@ -79,4 +80,9 @@ export interface LockStatus {
   holders: Holder[];
   /** How many wait for it, where the kernel tells. */
   waiters: number | undefined;
+  /**
+   * Why something of this is not known, a sentence for people each; empty where there is nothing
+   * to explain. On a network file system that is also why `held: false` may not be the whole truth.
+   */
+  unknown: readonly string[];
 }

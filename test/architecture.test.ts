@@ -7,14 +7,16 @@ import { REPOSITORY } from './support/run.js';
 const LAYERS = [
   ['types', 'errors', 'proc', 'cancel', 'kernel', 'elf', 'advice'],
   ['native', 'path', 'options', 'shutdown', 'report'],
-  ['linux', 'facts', 'lost'],
+  ['linux-process', 'linux-mounts', 'lost'],
+  ['linux', 'facts'],
   ['system'],
   ['owner', 'request', 'wait', 'fresh'],
   ['inspect'],
   ['lock', 'terminate'],
   ['instance'],
   ['index', 'cli/exit', 'cli/args', 'cli/output', 'cli/help'],
-  ['cli/progress'],
+  ['cli/progress', 'cli/table'],
+  ['cli/watch'],
   ['cli/check', 'cli/kill', 'cli/run', 'cli/wait', 'cli/list', 'cli/path'],
   ['cli/main'],
 ];

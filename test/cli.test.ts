@@ -304,7 +304,7 @@ describe('list', () => {
     const { status, stdout } = await cli('list', ...at);
     expect(status).toBe(0);
     const [head, ...rows] = stdout.trimEnd().split('\n');
-    expect(head).toMatch(/^NAME +MODE +PID +USER +HELD FOR +COMMAND$/);
+    expect(head).toMatch(/^NAME +MODE +PID +USER +HELD FOR +CPU +MEMORY +WAITING +COMMAND$/);
     expect(rows).toEqual([
       expect.stringMatching(new RegExp(`^a-writer +exclusive +${process.pid} +\\S+ +\\d+ s +.+`)),
       expect.stringMatching(new RegExp(`^b-reader +shared +${process.pid} +\\S+ +\\d+ s +.+`)),

@@ -3,6 +3,7 @@ import { describe, expect, test } from 'vitest';
 import {
   deviceNumber,
   mountOf,
+  parseBootTime,
   parseCommandLine,
   parseLocks,
   parseMounts,
@@ -67,11 +68,25 @@ describe('/proc/PID/stat', () => {
 });
 
 test('/proc/PID/status', () => {
-  expect(parseStatus('Name:\tx\nUid:\t1000\t1000\t1000\t1000\nVmRSS:\t    2048 kB\n')).toEqual({
+  const text =
+    'Name:\tx\nState:\tS (sleeping)\nUid:\t7\t1000\t7\t7\nNSpid:\t4242\t17\t1\nVmRSS:\t    2048 kB\nUid:\t9\t9\t9\t9\n';
+  expect(parseStatus(text)).toEqual({
+    state: 'S',
     uid: 1000,
+    innerPids: [17, 1],
     memoryBytes: 2_097_152,
   });
-  expect(parseStatus('')).toEqual({ uid: undefined, memoryBytes: undefined });
+  expect(parseStatus('')).toEqual({
+    state: undefined,
+    uid: undefined,
+    innerPids: [],
+    memoryBytes: undefined,
+  });
+});
+
+test('/proc/stat', () => {
+  expect(parseBootTime('cpu  1 2 3\nctxt 1\nbtime 1795408752\nprocesses 1\n')).toBe(1795408752);
+  expect(parseBootTime('btime -1\nbtime 1x\n')).toBeUndefined();
 });
 
 test('/proc/PID/cmdline', () => {

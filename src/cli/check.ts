@@ -1,7 +1,7 @@
 import { inspect } from '../inspect.js';
-import { holderDetails } from '../report.js';
+import { holderDetails, unknownLines } from '../report.js';
 import type { Call } from './args.js';
-import { duration, printJson, printLine, warnIfPrivate } from './output.js';
+import { heldFor, printJson, printLine, warnIfPrivate } from './output.js';
 
 /** Exit status 0: running, 1: not running. */
 export function check(call: Call): number {
@@ -13,13 +13,14 @@ export function check(call: Call): number {
   } else {
     printLine(`Application '${call.name}': RUNNING`);
     for (const holder of status.holders) {
-      const since = holder.acquiredAt?.getTime();
-      const held = since === undefined ? '' : `, lock held for ${duration(Date.now() - since)}`;
-      printLine(`📍 Running instance PID: ${holder.pid}${held}`);
+      const held = heldFor(holder);
+      const since = held === undefined ? '' : `, lock held for ${held}`;
+      printLine(`📍 Running instance PID: ${holder.pid}${since}`);
       printLine(['Instance details:', ...holderDetails(holder)].join('\n'));
     }
     if (status.holders.length === 0) printLine('The holder can not be identified from here');
   }
+  if (!call.json) for (const line of unknownLines(status.unknown)) printLine(line);
   warnIfPrivate(call);
   return status.held ? 0 : 1;
 }

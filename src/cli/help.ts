@@ -7,7 +7,7 @@ const GENERAL = `kernel-lock: exactly one process may do the job; the kernel hol
   kernel-lock check NAME                        who holds it?  exit 0 running, 1 not running
   kernel-lock kill NAME [--force]               ask the holder to stop and wait until it has
   kernel-lock wait NAME [--timeout SECONDS]     return when the lock is free
-  kernel-lock list                              every held lock, with its holder
+  kernel-lock list [--watch]                    every held lock, with its holder
   kernel-lock path NAME                         print the lock file's path
 
   kernel-lock NAME --check                      the same as check NAME
@@ -53,10 +53,13 @@ Returns when the lock is free. Exit status: 0, or 75 when the time ran out.
 
   --timeout SECONDS       how long to wait (default: without end)
 ${LOCATION}`,
-  list: `kernel-lock list
+  list: `kernel-lock list [--watch]
 
-Every lock that is held here, with its holder.
+Every lock that is held here, with its holders: a line each, '?' where something is not known,
+and below why. On a terminal, long lines are cut.
 
+  --watch                 a live view until Ctrl-C; into a pipe, the list again whenever
+                          somebody acquires, releases or waits (with --json: on one line)
 ${LOCATION}`,
   path: `kernel-lock path NAME
 

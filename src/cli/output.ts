@@ -1,8 +1,9 @@
 // How commands print.
 
 import { lockDirectory } from '../path.js';
-import { printableJson, privateDirectoryWarning } from '../report.js';
+import { heldMilliseconds, printableJson, privateDirectoryWarning } from '../report.js';
 import { privateDirectory } from '../system.js';
+import type { Holder } from '../types.js';
 import type { Call } from './args.js';
 
 export function printLine(text: string): void {
@@ -28,6 +29,12 @@ export function warnIfPrivate(call: Call): void {
   const directory = lockDirectory(call.location);
   const reason = privateDirectory(directory);
   if (reason !== undefined && !call.json) printError(privateDirectoryWarning(directory, reason));
+}
+
+/** How long the holder has had the lock; `undefined` where that is not known. */
+export function heldFor(holder: Holder): string | undefined {
+  const held = heldMilliseconds(holder);
+  return held === undefined ? undefined : duration(held);
 }
 
 /** Seconds, minutes or hours, in two units at the most. */

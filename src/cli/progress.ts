@@ -1,7 +1,7 @@
 import { writeSync } from 'node:fs';
 import { isatty } from 'node:tty';
 import { inspect } from '../inspect.js';
-import { commandLine } from '../report.js';
+import { commandOf } from '../report.js';
 import type { Call } from './args.js';
 import { duration } from './output.js';
 
@@ -18,7 +18,7 @@ export function showWaiting(call: Call): () => void {
     const who =
       holder === undefined
         ? ''
-        : `, held by PID ${holder.pid}${holder.argv ? ` (${commandLine(holder.argv)})` : ''}`;
+        : `, held by PID ${holder.pid}${holder.argv ? ` (${commandOf(holder.argv)})` : ''}`;
     const line = `⏳ Waiting for '${call.name}'${who}: ${duration(Date.now() - started)}`;
     // Cut by the terminal, which knows its width.
     writeSync(2, `\r\x1b[K\x1b[?7l${line}\x1b[?7h`);

@@ -28,8 +28,9 @@ export async function run(call: Call): Promise<number> {
   } catch (error) {
     hide();
     if (!(error instanceof LockHeldError)) throw error;
-    if (call.json) printError(printableJson({ name, held: true, holder: error.holder }));
-    else printError(conflictReport(name, [error.holder], location));
+    if (call.json)
+      printError(printableJson({ name, held: true, holder: error.holder, unknown: error.unknown }));
+    else printError(conflictReport(name, error, location));
     return call.conflictExitCode ?? EXIT_CONFLICT;
   }
   hide();

@@ -11,6 +11,10 @@ export function requireRoot(context: TestContext): void {
   skipUnless(context, process.getuid?.() === 0, 'only root can act as a second user');
 }
 
+export function requireMounted(context: TestContext, mounted: boolean, type: string): void {
+  skipUnless(context, mounted, `this machine mounts no ${type}`);
+}
+
 function skipUnless(context: TestContext, condition: boolean, reason: string): void {
   if (condition) return;
   console.warn(`not run: ${context.task.name}: ${reason}`);
@@ -29,3 +33,13 @@ export const AS_NOBODY = [
   String(NOBODY),
   '--clear-groups',
 ];
+
+/** A Python that has the module. */
+export function requirePython(context: TestContext, module: string): string {
+  // The distribution's modules are the distribution's Python's.
+  const python = ['python3', '/usr/bin/python3'].find(
+    (candidate) => spawnSync(candidate, ['-c', `import ${module}`]).status === 0,
+  );
+  skipUnless(context, python !== undefined, `no python3 has the module ${module}`);
+  return python as string;
+}
