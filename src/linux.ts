@@ -1,28 +1,17 @@
 // What the Linux kernel says about locks, read from /proc: without a probe that could get into a
 // starter's way, and without opening anything for writing.
 
-import {
-  closeSync,
-  fstatSync,
-  lstatSync,
-  openSync,
-  readdirSync,
-  readFileSync,
-  readlinkSync,
-  readSync,
-} from 'node:fs';
+import { lstatSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { basename } from 'node:path';
 import { type FileLocks, type LockHolder, UNLOCKED } from './kernel.js';
 import { isShared, mountOfFile } from './linux-mounts.js';
 import { allPids, isAlive, startToken, taskOf } from './linux-process.js';
+import { readTable, readTableOverlapping } from './linux-table.js';
 import { native } from './native.js';
 import { deviceNumber, type LockLine, parseLocks } from './proc.js';
 
 export { fileSystemOf, privateDirectory } from './linux-mounts.js';
 export { describeProcess, startToken } from './linux-process.js';
-
-/** How much of /proc/locks the kernel hands out at once, and consistently; about 76 locks. */
-const TABLE_PAGE = 4096;
 
 /** A file as /proc/locks names it, and what of its file system that table does not show. */
 interface FileKey {
@@ -41,21 +30,17 @@ interface Descriptors {
  * One reading of the kernel's lock table, to look files up in. Throws what the reading throws.
  */
 export class LockTable {
-  readonly #lines = new Map<string, LockLine[]>();
+  readonly #lines: Map<string, LockLine[]>;
   readonly #devices = new Map<bigint, { device: string; unknown: readonly string[] }>();
   readonly #descriptors = new Map<number, Descriptors | undefined>();
-  #allLocks: Set<string> | undefined;
+  #overlapping: Map<string, LockLine[]> | undefined;
   #showsAll: boolean | undefined;
   #pids: number[] | undefined;
 
   constructor() {
-    const { text, reads } = readTable(TABLE_PAGE);
-    for (const line of parseLocks(text)) {
-      const lines = this.#lines.get(line.file);
-      if (lines === undefined) this.#lines.set(line.file, [line]);
-      else lines.push(line);
-    }
-    if (reads <= 1) this.#allLocks = new Set(this.#lines.keys());
+    const { lines, pages } = readTable();
+    this.#lines = lines;
+    if (pages <= 1) this.#overlapping = lines;
   }
 
   /**
@@ -71,11 +56,14 @@ export class LockTable {
     }
     const held = lines.filter((line) => !line.waiting);
     if (held.length === 0) return { ...this.#unseen(path, file), waiters: lines.length };
-    const callers = [...new Set(held.map((line) => line.pid))];
+    const shared = held.some((line) => line.shared);
+    const callers = [
+      ...new Set([...held, ...(shared ? this.#missedReaders(key) : [])].map((line) => line.pid)),
+    ];
     const holders = this.#holdersOf(path, key, callers);
     return {
       held: true,
-      shared: held.some((line) => line.shared),
+      shared,
       callers,
       holders,
       waiters: lines.length - held.length,
@@ -101,11 +89,14 @@ export class LockTable {
     return file === undefined ? [] : this.#lockedBy(pid, path, file.key);
   }
 
-  // The table is read page by page, by position: an unlock in between shifts the rest, and an
-  // entry at the border of two pages is in neither. Pages that overlap by half can't miss it.
   #missed(key: string): boolean {
-    this.#allLocks ??= new Set(parseLocks(readTable(TABLE_PAGE / 2).text).map((line) => line.file));
-    return this.#allLocks.has(key);
+    this.#overlapping ??= readTableOverlapping();
+    return this.#overlapping.has(key);
+  }
+
+  #missedReaders(key: string): LockLine[] {
+    if (!this.#missed(key)) return [];
+    return this.#overlapping?.get(key)?.filter((line) => !line.waiting) ?? [];
   }
 
   /**
@@ -167,7 +158,9 @@ export class LockTable {
     const found = this.#descriptors.get(pid);
     if (found === undefined) return undefined;
     const callers = (found.byName.get(basename(path)) ?? [])
-      .flatMap((fd) => parseLocks(read(`${found.directory}/fdinfo/${fd}`) ?? ''))
+      .map((fd) => read(`${found.directory}/fdinfo/${fd}`) ?? '')
+      .filter((fdinfo) => !isAttempt(fdinfo))
+      .flatMap(parseLocks)
       .filter((line) => line.file === key);
     return [...new Set(callers.map((line) => line.pid))];
   }
@@ -191,6 +184,13 @@ export class LockTable {
   }
 }
 
+// Whether a lock is tried by one who asks, and not held: see state_linux.cc.
+function isAttempt(fdinfo: string): boolean {
+  const [ACCESS_MODE, O_APPEND] = [0o3, 0o2000];
+  const flags = Number.parseInt(/^flags:\t(\d+)/m.exec(fdinfo)?.[1] ?? '', 8);
+  return (flags & ACCESS_MODE) === 0 && (flags & O_APPEND) !== 0;
+}
+
 const NOT_FOUND =
   'Who holds it could not be found: the process that acquired it has ended, or is hidden from this user';
 const NOT_TRIED =
@@ -199,26 +199,6 @@ const REMOTE =
   'The lock file is on a network file system: locks that other computers hold are not shown here';
 const OUTSIDE =
   'The holder is outside of this PID namespace (container), where the kernel does not show it';
-
-/** Reads /proc/locks in pages that start `step` bytes apart. */
-function readTable(step: number): { text: string; reads: number } {
-  const page = Buffer.alloc(TABLE_PAGE);
-  const parts: string[] = [];
-  const fd = openSync('/proc/locks', 'r');
-  try {
-    // Containers mask parts of /proc with /dev/null, which looks like a table without a lock.
-    if (!fstatSync(fd).isFile()) throw new Error('/proc/locks is masked');
-    for (let at = 0; ; ) {
-      const size = readSync(fd, page, 0, TABLE_PAGE, at);
-      if (size === 0)
-        return { text: parts.join(step === TABLE_PAGE ? '' : '\n'), reads: parts.length };
-      parts.push(page.toString('latin1', 0, size));
-      at += Math.min(step, size);
-    }
-  } finally {
-    closeSync(fd);
-  }
-}
 
 /** PROC_PID_INIT_INO of the kernel's proc_ns.h, which is the same on every machine. */
 const INITIAL_PID_NAMESPACE = 'pid:[4026531836]';

@@ -241,6 +241,9 @@ const deletesUnused = process.platform === 'darwin';
 
 // How often a refusal is checked once more whose holder has gone, before it is told without one.
 const RETRIES = 8;
+// For how long it is checked where the holder can't be named, in milliseconds: in a PID namespace
+// asking takes the lock for an instant, and whoever asks may be kept from running in that instant.
+const UNNAMED_GRACE = 50;
 
 function requestOf(name: string, options: LockOptions): LockRequest {
   return {
@@ -290,14 +293,18 @@ function granted(request: LockRequest, result: number | Failure): Lock {
 // Where the kernel knows no holder any more, the lock has been freed since, or was held for the
 // blink of an eye by somebody who asked or waited: a refusal would be a false one.
 function retryWhileFree(request: LockRequest): Lock | FileLocks {
-  let locks = locksOfRefusal(request);
-  for (let retry = 0; !locks.held && retry < RETRIES; retry++) {
+  const started = performance.now();
+  for (let retry = 0; ; retry++) {
+    const locks = locksOfRefusal(request);
+    const inGrace = locks.holders.length === 0 && performance.now() - started < UNNAMED_GRACE;
+    if (locks.held ? !inGrace : retry === RETRIES) return locks;
+    if (locks.held) Atomics.wait(NEVER, 0, 0, 1);
     const lock = acquireNow(request, false);
     if (lock !== undefined) return lock;
-    locks = locksOfRefusal(request);
   }
-  return locks;
 }
+
+const NEVER = new Int32Array(new SharedArrayBuffer(4));
 
 // The lock was refused, so it is held, also where nothing more can be told (no /proc, no
 // descriptor left to read it with).

@@ -7,7 +7,7 @@ import { REPOSITORY } from './support/run.js';
 const LAYERS = [
   ['types', 'errors', 'proc', 'cancel', 'kernel', 'elf', 'advice'],
   ['native', 'path', 'options', 'shutdown', 'report'],
-  ['linux-process', 'linux-mounts', 'lost'],
+  ['linux-process', 'linux-mounts', 'linux-table', 'lost'],
   ['linux', 'facts'],
   ['system'],
   ['owner', 'request', 'wait', 'fresh'],

@@ -111,6 +111,34 @@ describe('a lock table of many pages, torn by those who come and go', () => {
     expect(missed).toEqual([]);
     for (const one of held) one.release();
   });
+
+  test('never hides one of several readers', { timeout: 60_000 }, async () => {
+    const directory = freshDirectory();
+    const options = { directory, shared: true };
+    const names = Array.from({ length: 300 }, (_, index) => `read${index}`);
+    const [reader, ...churners] = (await Promise.all([0, 1, 2].map(() => Actor.start()))) as [
+      Actor,
+      ...Actor[],
+    ];
+    const held = names.map((name) => lockSync(name, options));
+    for (const name of names) await reader.lockSync(name, options);
+    let over = false;
+    const churned = churners.map(({ pid }, index) =>
+      churners[index]?.ask('churn', `churned${pid}`, { directory }, 60_000),
+    );
+    void Promise.all(churned).then(() => {
+      over = true;
+    });
+    const missed: string[] = [];
+    for (let index = 0; !over; index = (index + 1) % names.length) {
+      const name = names[index] as string;
+      const pids = inspect(name, { directory }).holders.map(({ pid }) => pid);
+      if (!pids.includes(process.pid) || !pids.includes(reader.pid)) missed.push(name);
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    expect(missed).toEqual([]);
+    for (const one of held) one.release();
+  });
 });
 
 describe('in a PID namespace of its own', () => {
