@@ -1,6 +1,7 @@
 import { mkdirSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { LockDeadlockError, LockHeldError, LockLostError, LockTimeoutError } from './errors.js';
+import { tellAcquired, tellLost, tellRefused, tellReleased, tellWaited } from './events.js';
 import { locksOn, statusOf } from './inspect.js';
 import { type FileLocks, UNLOCKED } from './kernel.js';
 import { watchFile } from './lost.js';
@@ -15,8 +16,14 @@ import {
 import { type Program, recordHead, recordTail } from './owner.js';
 import { lockFile } from './path.js';
 import { errorOf, isMissingDirectory, type LockRequest, systemError } from './request.js';
-import type { LocationOptions, LockOptions, LockSyncOptions, TryLockOptions } from './types.js';
-import { TIMED_OUT, waitAsync, waitSync } from './wait.js';
+import type {
+  Holder,
+  LocationOptions,
+  LockOptions,
+  LockSyncOptions,
+  TryLockOptions,
+} from './types.js';
+import { CANCELLED, TIMED_OUT, waitAsync, waitSync } from './wait.js';
 
 /**
  * A lock that this process holds. It holds until `release()` or the end of the process (or of
@@ -32,6 +39,7 @@ export class Lock {
   /** Whether it is a reader's lock, which others may hold as readers too. */
   readonly shared: boolean;
 
+  readonly #acquiredAt = performance.now();
   #id: number | undefined;
   #lost: AbortController | undefined;
   #stopWatching: (() => void) | undefined;
@@ -67,9 +75,11 @@ export class Lock {
   /** Releases the lock now; a second call does nothing. Never throws. */
   release(): void {
     if (this.#id === undefined) return;
+    const lost = !this.held;
     this.#stopWatching?.();
     native().release(this.#id);
     this.#id = undefined;
+    if (!lost) tellReleased(this, performance.now() - this.#acquiredAt);
   }
 
   [Symbol.dispose](): void {
@@ -81,14 +91,14 @@ export class Lock {
   }
 
   #verify(): void {
-    if (this.#id === undefined || native().isCurrent(this.#id)) return;
+    if (!this.held || native().isCurrent(this.#id as number)) return;
     this.#stopWatching?.();
-    this.#lost?.abort(
-      new LockLostError(
-        `The lock '${this.name}' was lost: ${this.path} was deleted or replaced while it was held`,
-        { lockName: this.name, path: this.path },
-      ),
+    const error = new LockLostError(
+      `The lock '${this.name}' was lost: ${this.path} was deleted or replaced while it was held`,
+      { lockName: this.name, path: this.path },
     );
+    this.#lost?.abort(error);
+    tellLost(this, performance.now() - this.#acquiredAt, error);
   }
 
   /** @internal Becomes a program, which inherits the lock; returns the error where that failed. */
@@ -115,9 +125,13 @@ export function lock(name: string, options: LockOptions = {}): Promise<Lock> {
     const lock = acquireNow(request, wait);
     if (lock !== undefined) return Promise.resolve(lock);
     if (wait === false) return Promise.resolve(retryOrRefuse(request));
+    const started = performance.now();
     return waitAsync(request, wait, signal, (result) => {
-      if (result === TIMED_OUT) throw timedOut(request, wait);
-      return granted(request, result);
+      if (result === CANCELLED) {
+        tellWaited(request, 'cancelled', performance.now() - started);
+        throw signal?.reason;
+      }
+      return afterWait(request, wait, started, result);
     });
   } catch (error) {
     return Promise.reject(error);
@@ -137,15 +151,15 @@ export function lockSync(name: string, options: LockSyncOptions = {}): Lock {
   const lock = acquireNow(request, wait);
   if (lock !== undefined) return lock;
   if (wait === false) return retryOrRefuse(request);
+  const started = performance.now();
   const result = waitSync(request, wait);
-  if (result === TIMED_OUT) throw timedOut(request, wait);
   if (result === DEADLOCK) {
     throw new LockDeadlockError(
       `Waiting for '${name}' would never end: this very thread holds it or waits for it already`,
       { lockName: name, path: request.path },
     );
   }
-  return granted(request, result);
+  return afterWait(request, wait, started, result);
 }
 
 /**
@@ -158,7 +172,9 @@ export function tryLock(name: string, options: TryLockOptions = {}): Lock | null
   const lock = acquireNow(request, false);
   if (lock !== undefined) return lock;
   const retried = retryWhileFree(request);
-  return retried instanceof Lock ? retried : null;
+  if (retried instanceof Lock) return retried;
+  tellRefused(request, 0, () => holderOf(request, retried));
+  return null;
 }
 
 /**
@@ -229,7 +245,7 @@ function acquireNow(request: LockRequest, wait: boolean | number): Lock | undefi
     makeDirectory(request);
     result = native().tryAcquire(path, shared, recordTail, orderly);
   }
-  return result === HELD ? undefined : granted(request, result);
+  return result === HELD ? undefined : granted(request, result, 0);
 }
 
 function makeDirectory(request: LockRequest): void {
@@ -246,9 +262,29 @@ function makeDirectory(request: LockRequest): void {
   }
 }
 
-function granted(request: LockRequest, result: number | Failure): Lock {
+function granted(request: LockRequest, result: number | Failure, waitedMs: number): Lock {
   if (typeof result === 'object' || result === UNSAFE) throw errorOf(result, request);
-  return new Lock(request, result);
+  const lock = new Lock(request, result);
+  tellAcquired(lock, waitedMs);
+  return lock;
+}
+
+function afterWait(
+  request: LockRequest,
+  wait: true | number,
+  started: number,
+  result: number | Failure | typeof TIMED_OUT,
+): Lock {
+  const waitedMs = performance.now() - started;
+  if (result === TIMED_OUT) {
+    const holder = holderOf(request, locksOfRefusal(request));
+    tellWaited(request, 'timeout', waitedMs);
+    tellRefused(request, waitedMs, () => holder);
+    throw timedOut(request, wait, holder);
+  }
+  const failed = typeof result === 'object' || result === UNSAFE;
+  tellWaited(request, failed ? 'failed' : 'acquired', waitedMs);
+  return granted(request, result, waitedMs);
 }
 
 // Where the kernel knows no holder any more, the lock has been freed since, or was held for the
@@ -278,7 +314,8 @@ function retryOrRefuse(request: LockRequest): Lock {
   const retried = retryWhileFree(request);
   if (retried instanceof Lock) return retried;
   const { name, path } = request;
-  const [holder] = statusOf(name, path, retried).holders;
+  const holder = holderOf(request, retried);
+  tellRefused(request, 0, () => holder);
   throw new LockHeldError(`'${name}' is held by ${nameHolder(holder?.pid)}`, {
     lockName: name,
     path,
@@ -286,9 +323,15 @@ function retryOrRefuse(request: LockRequest): Lock {
   });
 }
 
-function timedOut(request: LockRequest, wait: true | number): LockTimeoutError {
-  const { name, path } = request;
-  const [holder] = statusOf(name, path, locksOfRefusal(request)).holders;
+function holderOf({ name, path }: LockRequest, locks: FileLocks): Holder | undefined {
+  return statusOf(name, path, locks).holders[0];
+}
+
+function timedOut(
+  { name, path }: LockRequest,
+  wait: true | number,
+  holder: Holder | undefined,
+): LockTimeoutError {
   return new LockTimeoutError(
     `'${name}' was still held by ${nameHolder(holder?.pid)} after ${wait} ms`,
     { lockName: name, path, holder },

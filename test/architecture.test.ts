@@ -5,7 +5,7 @@ import { describe, expect, test } from 'vitest';
 import { REPOSITORY } from './support/run.js';
 
 const LAYERS = [
-  ['types', 'errors', 'proc', 'cancel', 'kernel'],
+  ['types', 'errors', 'events', 'proc', 'cancel', 'kernel'],
   ['native', 'path', 'options', 'lost', 'shutdown', 'report'],
   ['linux', 'facts'],
   ['system'],
