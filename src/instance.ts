@@ -19,9 +19,17 @@ export interface Logger {
 export interface SingleInstanceOptions extends LockSyncOptions {
   /** `exit` (default): report on stderr and exit with status 1. `throw`: throw the `LockHeldError`. */
   onConflict?: 'exit' | 'throw' | undefined;
-  /** Runs on SIGTERM or SIGINT, before the lock is released; a promise is awaited. */
+  /**
+   * Runs on SIGTERM, SIGINT and SIGHUP (Windows: Ctrl+C, Ctrl+Break, a closed console), before the
+   * lock is released; a promise is awaited. It does not run when the program ends without a signal:
+   * by an exception, by `process.exit`, or because nothing is left to do.
+   */
   onShutdown?: ((signal: ShutdownSignal) => unknown) | undefined;
-  /** How long `onShutdown` may take, in milliseconds; then the process ends without it. Default 10,000. */
+  /**
+   * How long the promise of `onShutdown` may take, in milliseconds; then the process ends without
+   * it. Default 10,000. Windows ends a program some seconds after its console was closed, whatever
+   * this says.
+   */
   shutdownTimeout?: number | undefined;
   /** Default: `console`, except that the report of a conflict is written to stderr directly. */
   logger?: Logger | undefined;
@@ -40,9 +48,16 @@ const DEFAULT_SHUTDOWN_TIMEOUT = 10_000;
  * The one-liner for programs: `new SingleInstance('trading_bot')` makes this process the only
  * instance on the machine, or reports who is and exits with status 1.
  *
- * On SIGTERM and SIGINT it runs `onShutdown`, releases the lock and ends the process as the
- * signal would have. A second signal during that is not held up: it ends the process at once.
- * Signals are the main thread's business; in a worker thread use `lock`.
+ * On SIGTERM, SIGINT and SIGHUP it runs `onShutdown`, releases the lock and ends the process as the
+ * signal would have. A second SIGTERM or SIGINT during that is not held up: it ends the process at
+ * once. (As PID 1 of a container too, unless `onShutdown` blocks the thread: there the kernel drops
+ * signals that nobody can handle.) A SIGHUP during that changes nothing: a closing terminal sends
+ * two. A program that listens for SIGHUP before it makes its instance keeps that signal to itself,
+ * to reload for example.
+ *
+ * A wait blocks the thread. A signal ends the process meanwhile as ever, unless the program handles
+ * that signal: then it comes after the wait. Signals are the main thread's business; in a worker
+ * thread use `lock` (a refused instance would end that thread alone).
  *
  * @throws LockError as `lockSync`; `LOCK_HELD` (or `LOCK_TIMEOUT`) only with `onConflict: 'throw'`.
  */

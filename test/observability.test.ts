@@ -12,7 +12,8 @@ const page = readFileSync(join(REPOSITORY, 'docs', 'observability.md'), 'utf8');
 /** The sample under a heading, between what the test puts before and after it, as a program. */
 function program(heading: string, { before = '', after = '' }) {
   const name = freshName();
-  const sample = new RegExp(`## ${heading}\n[^]*?\`\`\`js\n([^]*?)\`\`\``).exec(page)?.[1] ?? '';
+  const sample =
+    new RegExp(`## ${heading}\n[\\s\\S]*?\`\`\`js\n([\\s\\S]*?)\`\`\``).exec(page)?.[1] ?? '';
   expect(sample).not.toBe('');
   const resolved = (before + sample + after)
     .replaceAll('trading_bot', name)
