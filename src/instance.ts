@@ -4,7 +4,8 @@ import { LockHeldError } from './errors.js';
 import { type Lock, lockSync } from './lock.js';
 import { checkInput, LOCK_SYNC_OPTIONS, type OptionName } from './options.js';
 import { conflictReport, privateDirectoryWarning } from './report.js';
-import { type ShutdownSignal, shutDownOnSignals } from './shutdown.js';
+import { handOver, hearSecondInstances } from './second.js';
+import { quietly, type ShutdownSignal, shutDownOnSignals } from './shutdown.js';
 import { privateDirectory } from './system.js';
 import type { LockSyncOptions } from './types.js';
 
@@ -31,6 +32,18 @@ export interface SingleInstanceOptions extends LockSyncOptions {
    * this says.
    */
   shutdownTimeout?: number | undefined;
+  /**
+   * Runs in the first instance when a second one that has this option too was refused, with the
+   * second one's `process.argv` and working directory; then the second one reports and exits as
+   * ever (or throws). Only from the same user, on the same machine. The second one is held up for
+   * five seconds at the most; what is longer than 1 MiB is not handed over, and bytes that are not
+   * UTF-8 are what Node made of them. Not with `shared`.
+   *
+   * The socket is in the directory of scope `user`, which nobody else can enter. On Windows it is
+   * a named pipe with Node's default rights: other users can't write to it, but one who makes a
+   * pipe of that name first gets the arguments. What it throws is an uncaught exception.
+   */
+  onSecondInstance?: ((argv: string[], cwd: string) => void) | undefined;
   /** Default: `console`, except that the report of a conflict is written to stderr directly. */
   logger?: Logger | undefined;
 }
@@ -40,6 +53,7 @@ const INSTANCE_OPTIONS: readonly OptionName[] = [
   'onConflict',
   'onShutdown',
   'shutdownTimeout',
+  'onSecondInstance',
   'logger',
 ];
 const DEFAULT_SHUTDOWN_TIMEOUT = 10_000;
@@ -64,13 +78,15 @@ const DEFAULT_SHUTDOWN_TIMEOUT = 10_000;
 export class SingleInstance {
   readonly lock: Lock;
   readonly #stopListening: () => void;
+  readonly #stopHearing: (() => void) | undefined;
 
   constructor(name: string, options: SingleInstanceOptions = {}) {
     const checked = checkInput(name, options, INSTANCE_OPTIONS);
-    const { onConflict = 'exit', onShutdown, shutdownTimeout, logger, ...lockOptions } = checked;
+    const { onConflict, onShutdown, shutdownTimeout, onSecondInstance, logger, ...lockOptions } =
+      checked;
     const log = logger ?? console;
 
-    this.lock = acquire(name, lockOptions, onConflict, logger);
+    this.lock = acquire(name, lockOptions, checked);
     try {
       log.info(`✅ Lock acquired for '${name}' (PID: ${process.pid})`);
       const directory = dirname(this.lock.path);
@@ -81,6 +97,13 @@ export class SingleInstance {
       throw error;
     }
 
+    if (onSecondInstance !== undefined) {
+      this.#stopHearing = hearSecondInstances(
+        this.lock.path,
+        ({ argv, cwd }) => onSecondInstance(argv, cwd),
+        (reason) => quietly(() => log.warn(`⚠️  Second instances can't hand over: ${reason}`)),
+      );
+    }
     this.#stopListening = shutDownOnSignals({
       work: (signal) => onShutdown?.(signal),
       timeout: shutdownTimeout ?? DEFAULT_SHUTDOWN_TIMEOUT,
@@ -97,6 +120,7 @@ export class SingleInstance {
   /** Gives the name up and stops listening for signals; a second call does nothing. */
   release(): void {
     this.#stopListening();
+    this.#stopHearing?.();
     this.lock.release();
   }
 
@@ -108,14 +132,18 @@ export class SingleInstance {
 function acquire(
   name: string,
   options: LockSyncOptions,
-  onConflict: 'exit' | 'throw',
-  logger: Logger | undefined,
+  { onConflict, onSecondInstance, logger }: SingleInstanceOptions,
 ): Lock {
   try {
     return lockSync(name, options);
   } catch (error) {
-    if (onConflict === 'throw' || !(error instanceof LockHeldError)) throw error;
-    const report = conflictReport(name, [error.holder], options);
+    if (!(error instanceof LockHeldError)) throw error;
+    const { holder, path } = error;
+    // Not to itself: this thread, which would have to listen, is blocked.
+    const wanted = onSecondInstance !== undefined && holder?.pid !== process.pid;
+    const handedOver = wanted && handOver(path as string);
+    if (onConflict === 'throw') throw error;
+    const report = conflictReport(name, [holder], options, handedOver);
     try {
       // Synchronously, because the process ends here.
       if (logger === undefined) writeSync(2, `${report}\n`);

@@ -54,6 +54,7 @@ export function conflictReport(
   name: string,
   holders: readonly (Holder | undefined)[],
   location: LocationOptions,
+  handedOver = false,
 ): string {
   const lines = ['❌ Another instance is already running'];
   for (const holder of holders) {
@@ -61,6 +62,7 @@ export function conflictReport(
     lines.push(`📍 Running instance PID: ${holder.pid}`);
     lines.push('Instance details:', ...holderDetails(holder));
   }
+  if (handedOver) lines.push('📨 It has been given the arguments of this one');
   lines.push(`💡 To stop it: ${commandLine(['kernel-lock', name, ...flags(location), '--kill'])}`);
   return lines.join('\n');
 }

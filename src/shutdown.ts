@@ -84,8 +84,8 @@ async function workWithinTime(shutdown: Shutdown, signal: ShutdownSignal): Promi
   }
 }
 
-// A logger that throws does not keep the process from ending.
-function quietly(log: () => void): void {
+/** For a logger where what it throws would do harm: it keeps no process from ending, for one. */
+export function quietly(log: () => void): void {
   try {
     log();
   } catch {}

@@ -6,7 +6,7 @@ import { REPOSITORY } from './support/run.js';
 
 const LAYERS = [
   ['types', 'errors', 'events', 'proc', 'cancel', 'kernel'],
-  ['native', 'path', 'options', 'lost', 'shutdown', 'report'],
+  ['native', 'path', 'options', 'lost', 'shutdown', 'second', 'report'],
   ['linux', 'facts'],
   ['system'],
   ['owner', 'request', 'wait'],
@@ -23,6 +23,7 @@ const LAYERS = [
 const SIDEWAYS = new Set([
   'options → path',
   'path → native',
+  'second → path',
   'cli/output → cli/args',
   'cli/help → cli/args',
   'cli/help → cli/output',
