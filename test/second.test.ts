@@ -1,5 +1,14 @@
 // A refused second instance hands its arguments to the first one.
-import { mkdirSync, readdirSync, readFileSync, readlinkSync, statSync, symlinkSync } from 'node:fs';
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  statSync,
+  symlinkSync,
+} from 'node:fs';
 import { connect } from 'node:net';
 import { dirname } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
@@ -9,7 +18,6 @@ import { AS_NOBODY, requireProgram, requireRoot } from './support/requires.js';
 import { run } from './support/run.js';
 import { freshDirectory } from './support/scratch.js';
 
-const POLL = { timeout: 20_000, interval: 10 };
 const USER_DIRECTORY = dirname(lockPath('bot', { scope: 'user' }));
 const HEARD = '📨 It has been given the arguments of this one\n💡 To stop it: ';
 
@@ -198,6 +206,47 @@ describe('a refused second instance', () => {
   });
 });
 
+describe('in a worker thread', () => {
+  const inWorker = (code: string) => `
+    import { Worker } from 'node:worker_threads';
+    const code = \`
+      import { SingleInstance } from '${new URL('../dist/index.js', import.meta.url)}';
+      import { parentPort } from 'node:worker_threads';
+      const directory = '\${directory}';
+      const say = (text) => parentPort.postMessage(text);
+      ${code}\`;
+    const worker = new Worker(new URL('data:text/javascript,' + encodeURIComponent(code)));
+    worker.on('message', say);
+    worker.on('exit', (code) => say('worker ended with ' + code));`;
+
+  test('the first one hears, and the second one hands over', async () => {
+    const directory = freshDirectory();
+    const one = program(
+      directory,
+      `${inWorker(`new SingleInstance('bot', { directory, ${HEAR} });
+        parentPort.once('message', () => process.exit());
+        say('ready');`)}
+      await line();
+      worker.postMessage('end');`,
+    );
+    await one.says('ready\n');
+    const two = program(
+      directory,
+      inWorker(`new SingleInstance('bot', { directory, onSecondInstance() {} });`),
+    );
+    const { stdout, stderr } = await two.finished;
+    expect({ stdout, stderr: stderr.includes(HEARD) }).toEqual({
+      stdout: 'worker ended with 1\n',
+      stderr: true,
+    });
+    await one.says('heard ');
+    const [socket] = socketsOf(one.pid) as [string];
+    one.child.stdin?.end('end\n');
+    await one.finished;
+    expect(existsSync(socket)).toBe(false);
+  });
+});
+
 describe('the first instance', () => {
   test('listens where nobody else can enter', async (context) => {
     requireRoot(context);
@@ -226,34 +275,47 @@ describe('the first instance', () => {
     expect(readdirSync(open)).toEqual([]);
   });
 
-  test.each([
-    ['ends by itself', ''],
-    ['exits', 'process.exit()'],
-    ['is released', `instance.release(); say('sockets left: ' + socket()); stayAlive();`],
-    ['ends by a signal', `stayAlive(); process.kill(process.pid, 'SIGTERM')`],
-  ])('removes its socket when it %s, and is not kept by it', async (_, end) => {
+  test('of a user without a home does not listen, and says so', async (context) => {
+    requireRoot(context);
+    const directory = freshDirectory();
+    chmodSync(directory, 0o777);
+    const code = `new SingleInstance('bot', { ...options, logger, ${HEAR} });`;
+    const { status, stdout } = await program(directory, code, AS_NOBODY).finished;
+    expect(status).toBe(0);
+    expect(stdout).toMatch(/warn: ⚠️ {2}Second instances can't hand over: .*nonexistent/);
+  });
+
+  test('goes on where its logger does not take that', async (context) => {
+    requireRoot(context);
+    const directory = freshDirectory();
+    chmodSync(directory, 0o777);
     const code = `
-      import { readdirSync, existsSync } from 'node:fs';
-      const before = readdirSync('${USER_DIRECTORY}');
+      const warn = () => { throw new Error('broken logger'); };
+      const instance = new SingleInstance('bot', { ...options, logger: { ...logger, warn }, ${HEAR} });
+      say('goes on, held ' + instance.held);`;
+    const { status, stdout } = await program(directory, code, AS_NOBODY).finished;
+    expect(status).toBe(0);
+    expect(stdout).toContain('goes on, held true\n');
+  });
+
+  test.each([
+    ['ends by itself', '', 0],
+    ['exits', 'process.exit(7)', 7],
+    ['is released', `instance.release(); stayAlive(); say('released');`, undefined],
+    ['ends by a signal', `stayAlive(); process.kill(process.pid, 'SIGTERM')`, 'SIGTERM'],
+  ])('removes its socket when it %s, and is not kept by it', async (_, end, wanted) => {
+    const code = `
       const instance = new SingleInstance('bot', { ...options, ${HEAR} });
-      const mine = readdirSync('${USER_DIRECTORY}').filter((file) => !before.includes(file));
-      const socket = () => mine.filter((file) => existsSync('${USER_DIRECTORY}/' + file)).length;
-      say('mine ' + JSON.stringify(mine));
-      ${end}`;
-    mkdirSync(USER_DIRECTORY, { recursive: true, mode: 0o700 });
+      process.stdin.once('data', () => { process.stdin.destroy(); ${end} });
+      say('ready');`;
     const running = program(freshDirectory(), code);
-    await running.says(/mine .*\n/);
-    if (end.includes('release')) {
-      await running.says('sockets left: 0\n');
-      running.child.kill('SIGTERM');
-    }
-    const { stdout } = await running.finished;
-    // Other tests may have begun to listen at the same time.
-    const mine: string[] = JSON.parse(/mine (.*)/.exec(stdout)?.[1] as string);
-    expect(mine.length).toBeGreaterThan(0);
-    await expect
-      .poll(() => readdirSync(USER_DIRECTORY).filter((file) => mine.includes(file)), POLL)
-      .toEqual([]);
+    await running.says('ready\n');
+    const [socket] = socketsOf(running.pid) as [string];
+    expect(existsSync(socket)).toBe(true);
+    running.child.stdin?.write('end\n');
+    if (wanted === undefined) await running.says('released\n');
+    else expect((await running.finished).status).toBe(wanted);
+    expect(existsSync(socket)).toBe(false);
   });
 
   test('replaces what one that was killed left behind', async () => {

@@ -104,6 +104,24 @@ describe.each(SIGNALS)('on %s', (signal) => {
     expect(inspect('bot', { directory }).waiters).toBe(0);
   });
 
+  // The wait blocks the thread that would run it.
+  test('a handler of the program runs after the wait', async () => {
+    const directory = freshDirectory();
+    const held = lockSync('bot', { directory });
+    const code = `
+      process.on('${signal}', () => { say('handled'); process.exit(); });
+      new SingleInstance('bot', { ...options, wait: true });
+      say('went on');
+      stayAlive();`;
+    const { child, finished } = program(directory, code);
+    await expect.poll(() => inspect('bot', { directory }).waiters, POLL).toBe(1);
+    child.kill(signal);
+    held.release();
+    const { status, stdout } = await finished;
+    expect(status).toBe(0);
+    expect(stdout).toMatch(/went on\nhandled\n$/);
+  });
+
   // The logger is called when the lock is held, and nothing listens yet.
   test('it ends at once between the acquisition and the first line of the program', async () => {
     const directory = freshDirectory();
