@@ -87,16 +87,19 @@ export function tellRefused(
   refused.publish({ name, path, shared, waitedMs, holder: holder() } satisfies RefusedEvent);
 }
 
-export function tellReleased({ name, path, shared }: LockEvent, heldMs: number): void {
+/** `acquiredAt` by `performance.now()`. */
+export function tellReleased({ name, path, shared }: LockEvent, acquiredAt: number): void {
   if (!released.hasSubscribers) return;
+  const heldMs = performance.now() - acquiredAt;
   released.publish({ name, path, shared, heldMs } satisfies ReleasedEvent);
 }
 
 export function tellLost(
   { name, path, shared }: LockEvent,
-  heldMs: number,
+  acquiredAt: number,
   error: LockLostError,
 ): void {
   if (!lost.hasSubscribers) return;
+  const heldMs = performance.now() - acquiredAt;
   lost.publish({ name, path, shared, heldMs, error } satisfies LostEvent);
 }

@@ -79,7 +79,7 @@ export class Lock {
     this.#stopWatching?.();
     native().release(this.#id);
     this.#id = undefined;
-    if (!lost) tellReleased(this, performance.now() - this.#acquiredAt);
+    if (!lost) tellReleased(this, this.#acquiredAt);
   }
 
   [Symbol.dispose](): void {
@@ -98,7 +98,7 @@ export class Lock {
       { lockName: this.name, path: this.path },
     );
     this.#lost?.abort(error);
-    tellLost(this, performance.now() - this.#acquiredAt, error);
+    tellLost(this, this.#acquiredAt, error);
   }
 
   /** @internal Becomes a program, which inherits the lock; returns the error where that failed. */
