@@ -1,4 +1,13 @@
 export * from './errors.js';
+export type {
+  AcquiredEvent,
+  LockEvent,
+  LockEvents,
+  LostEvent,
+  RefusedEvent,
+  ReleasedEvent,
+  WaitedEvent,
+} from './events.js';
 export { checkRunning, inspect, list } from './inspect.js';
 export { type Logger, SingleInstance, type SingleInstanceOptions } from './instance.js';
 export { Lock, lock, lockPath, lockSync, tryLock, withLock } from './lock.js';

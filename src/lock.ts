@@ -2,10 +2,10 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 import { mkdirSync } from 'node:fs';
 import { dirname } from 'node:path';
-import { LockDeadlockError, LockHeldError, LockLostError, LockTimeoutError } from './errors.js';
+import { LockDeadlockError, LockLostError } from './errors.js';
+import { tellAcquired, tellLost, tellRefused, tellReleased, tellWaited } from './events.js';
 import { keepFresh, letAge } from './fresh.js';
-import { locksOn, statusOf } from './inspect.js';
-import { type FileLocks, UNLOCKED } from './kernel.js';
+import type { FileLocks } from './kernel.js';
 import { watchLock } from './lost.js';
 import { DEADLOCK, type Failure, HELD, native, UNSAFE } from './native.js';
 import {
@@ -17,6 +17,7 @@ import {
 } from './options.js';
 import { type Program, recordHead, recordTail } from './owner.js';
 import { lockFile } from './path.js';
+import { heldError, locksOfRefusal, timeoutError } from './refusal.js';
 import {
   errorOf,
   isMissingDirectory,
@@ -25,7 +26,7 @@ import {
   systemError,
 } from './request.js';
 import type { LocationOptions, LockOptions, LockSyncOptions, TryLockOptions } from './types.js';
-import { TIMED_OUT, waitAsync, waitSync } from './wait.js';
+import { CANCELLED, TIMED_OUT, waitAsync, waitSync } from './wait.js';
 
 /**
  * A lock that this process holds. It holds until `release()` or the end of the process (or of
@@ -41,6 +42,7 @@ export class Lock {
   /** Whether it is a reader's lock, which others may hold as readers too. */
   readonly shared: boolean;
 
+  readonly #acquiredAt = performance.now();
   #id: number | undefined;
   #lost: AbortController | undefined;
   #stopWatching: (() => void) | undefined;
@@ -86,10 +88,12 @@ export class Lock {
   /** Releases the lock now; a second call does nothing. Never throws. */
   release(): void {
     if (this.#id === undefined) return;
+    const lost = !this.held;
     this.#stopWatching?.();
     if (deletesUnused) letAge(this.#id);
     native().release(this.#id);
     this.#id = undefined;
+    if (!lost) tellReleased(this, this.#acquiredAt);
   }
 
   [Symbol.dispose](): void {
@@ -101,14 +105,14 @@ export class Lock {
   }
 
   #verify(): void {
-    if (this.#id === undefined || native().isCurrent(this.#id)) return;
+    if (!this.held || native().isCurrent(this.#id as number)) return;
     this.#stopWatching?.();
-    this.#lost?.abort(
-      new LockLostError(
-        `The lock '${this.name}' was lost: ${this.path} was deleted, moved or replaced while it was held`,
-        { lockName: this.name, path: this.path },
-      ),
+    const error = new LockLostError(
+      `The lock '${this.name}' was lost: ${this.path} was deleted, moved or replaced while it was held`,
+      { lockName: this.name, path: this.path },
     );
+    this.#lost?.abort(error);
+    tellLost(this, this.#acquiredAt, error);
   }
 
   /** @internal Throws `LOCK_LOST` where the signal was asked for and the lock was lost. */
@@ -142,9 +146,13 @@ export function lock(name: string, options: LockOptions = {}): Promise<Lock> {
     const lock = acquireNow(request, wait);
     if (lock !== undefined) return Promise.resolve(lock);
     if (wait === false) return Promise.resolve(retryOrRefuse(request));
+    const started = performance.now();
     return waitAsync(request, wait, signal, (result) => {
-      if (result === TIMED_OUT) throw timedOut(request, wait);
-      return granted(request, result);
+      if (result === CANCELLED) {
+        tellWaited(request, 'cancelled', performance.now() - started);
+        throw signal?.reason;
+      }
+      return afterWait(request, wait, started, result);
     });
   } catch (error) {
     return Promise.reject(error);
@@ -164,15 +172,15 @@ export function lockSync(name: string, options: LockSyncOptions = {}): Lock {
   const lock = acquireNow(request, wait);
   if (lock !== undefined) return lock;
   if (wait === false) return retryOrRefuse(request);
+  const started = performance.now();
   const result = waitSync(request, wait);
-  if (result === TIMED_OUT) throw timedOut(request, wait);
   if (result === DEADLOCK) {
     throw new LockDeadlockError(
       `Waiting for '${name}' would never end: this very thread holds it or waits for it already`,
       { lockName: name, path: request.path },
     );
   }
-  return granted(request, result);
+  return afterWait(request, wait, started, result);
 }
 
 /**
@@ -185,7 +193,9 @@ export function tryLock(name: string, options: TryLockOptions = {}): Lock | null
   const lock = acquireNow(request, false);
   if (lock !== undefined) return lock;
   const retried = retryWhileFree(request);
-  return retried instanceof Lock ? retried : null;
+  if (retried instanceof Lock) return retried;
+  tellRefused(request, 0, () => heldError(request, retried).holder);
+  return null;
 }
 
 /**
@@ -268,7 +278,7 @@ function acquireNow(request: LockRequest, wait: boolean | number): Lock | undefi
   }
   // A wait goes on trying.
   if (orderly && typeof result === 'object' && isUnshared(result)) return undefined;
-  return result === HELD ? undefined : granted(request, result);
+  return result === HELD ? undefined : granted(request, result, 0);
 }
 
 function makeDirectory(request: LockRequest): void {
@@ -285,9 +295,29 @@ function makeDirectory(request: LockRequest): void {
   }
 }
 
-function granted(request: LockRequest, result: number | Failure): Lock {
+function granted(request: LockRequest, result: number | Failure, waitedMs: number): Lock {
   if (typeof result === 'object' || result === UNSAFE) throw errorOf(result, request);
-  return new Lock(request, result);
+  const lock = new Lock(request, result);
+  tellAcquired(lock, waitedMs);
+  return lock;
+}
+
+function afterWait(
+  request: LockRequest,
+  wait: true | number,
+  started: number,
+  result: number | Failure | typeof TIMED_OUT,
+): Lock {
+  const waitedMs = performance.now() - started;
+  if (result === TIMED_OUT) {
+    const error = timeoutError(request, locksOfRefusal(request), wait);
+    tellWaited(request, 'timeout', waitedMs);
+    tellRefused(request, waitedMs, () => error.holder);
+    throw error;
+  }
+  const failed = typeof result === 'object' || result === UNSAFE;
+  tellWaited(request, failed ? 'failed' : 'acquired', waitedMs);
+  return granted(request, result, waitedMs);
 }
 
 // Where the kernel knows no holder any more, the lock has been freed since, or was held for the
@@ -306,45 +336,12 @@ function retryWhileFree(request: LockRequest): Lock | FileLocks {
 
 const NEVER = new Int32Array(new SharedArrayBuffer(4));
 
-// The lock was refused, so it is held, also where nothing more can be told (no /proc, no
-// descriptor left to read it with).
-function locksOfRefusal({ name, path }: LockRequest): FileLocks {
-  try {
-    return locksOn(name, path);
-  } catch (error) {
-    const unknown = [(error as Error).message];
-    return { ...UNLOCKED, held: true, waiters: undefined, unknown };
-  }
-}
-
-// A refusal names the holder.
 function retryOrRefuse(request: LockRequest): Lock {
   const retried = retryWhileFree(request);
   if (retried instanceof Lock) return retried;
-  const { name, path } = request;
-  const { holders, unknown } = statusOf(name, path, retried);
-  const [holder] = holders;
-  throw new LockHeldError(`'${name}' is held by ${nameHolder(holder?.pid)}`, {
-    lockName: name,
-    path,
-    holder,
-    unknown,
-  });
-}
-
-function timedOut(request: LockRequest, wait: true | number): LockTimeoutError {
-  const { name, path } = request;
-  const { holders, unknown } = statusOf(name, path, locksOfRefusal(request));
-  const [holder] = holders;
-  return new LockTimeoutError(
-    `'${name}' was still held by ${nameHolder(holder?.pid)} after ${wait} ms`,
-    { lockName: name, path, holder, unknown },
-  );
-}
-
-function nameHolder(pid: number | undefined): string {
-  if (pid === undefined) return 'a process that could not be identified';
-  return pid === process.pid ? `this process (PID ${pid})` : `PID ${pid}`;
+  const error = heldError(request, retried);
+  tellRefused(request, 0, () => error.holder);
+  throw error;
 }
 
 let recordedDirectory: string | undefined;

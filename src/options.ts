@@ -41,6 +41,7 @@ const RULES = {
   },
   onShutdown: { accepts: isFunction, wants: 'a function' },
   shutdownTimeout: { accepts: isMilliseconds, wants: MILLISECONDS },
+  onSecondInstance: { accepts: isFunction, wants: 'a function' },
   logger: { accepts: isLogger, wants: 'an object with info, warn and error' },
 } satisfies Record<string, Rule>;
 
@@ -96,6 +97,12 @@ export function checkOptions<T extends object>(
     throw invalid(
       name,
       `Invalid option 'scope' (${show(checked.scope)}): 'directory' is given too, and a lock has one place`,
+    );
+  }
+  if (checked.onSecondInstance !== undefined && checked.shared === true) {
+    throw invalid(
+      name,
+      "Invalid option 'onSecondInstance' (a function): 'shared' is given too, and no reader is the first instance",
     );
   }
   return checked as T;

@@ -97,6 +97,7 @@ export function conflictReport(
   name: string,
   { holder, unknown }: LockHeldError,
   location: LocationOptions,
+  handedOver = false,
 ): string {
   const lines = ['❌ Another instance is already running'];
   if (holder !== undefined) {
@@ -104,6 +105,7 @@ export function conflictReport(
     lines.push('Instance details:', ...holderDetails(holder));
   }
   lines.push(...unknownLines(unknown));
+  if (handedOver) lines.push('📨 It has been given the arguments of this one');
   lines.push(`💡 To stop it: ${commandLine(['kernel-lock', name, ...flags(location), '--kill'])}`);
   return lines.join('\n');
 }

@@ -1,11 +1,15 @@
-// An orderly end on SIGTERM and SIGINT.
+// An orderly end on the signals that ask for one.
 
 import { constants } from 'node:os';
 
-/** The signals that ask a program to stop. */
-export type ShutdownSignal = 'SIGTERM' | 'SIGINT';
+/**
+ * The signals that ask a program to stop. SIGHUP: its terminal was closed; on Windows its console,
+ * which leaves it some seconds. SIGBREAK: Ctrl+Break on Windows.
+ */
+export type ShutdownSignal = 'SIGTERM' | 'SIGINT' | 'SIGHUP' | 'SIGBREAK';
 
-const SIGNALS: readonly ShutdownSignal[] = ['SIGTERM', 'SIGINT'];
+/** Those that end a shutdown at once when they come during one. */
+const URGENT: readonly ShutdownSignal[] = ['SIGTERM', 'SIGINT', 'SIGBREAK'];
 
 export interface Shutdown {
   work(signal: ShutdownSignal): unknown;
@@ -16,14 +20,15 @@ export interface Shutdown {
 }
 
 const shutdowns = new Set<Shutdown>();
+let ending = false;
 
 /**
  * On the first signal: does the work, releases, and ends the process as that signal would have,
- * when all that listen have done theirs. From then on signals have their usual effect again.
- * Returns a function that stops listening.
+ * when all that listen have done theirs. From then on signals end the process at once, but for
+ * SIGHUP. Returns a function that stops listening.
  */
 export function shutDownOnSignals(shutdown: Shutdown): () => void {
-  if (shutdowns.size === 0) for (const signal of SIGNALS) process.on(signal, onSignal);
+  if (shutdowns.size === 0 && !ending) startListening();
   shutdowns.add(shutdown);
   return () => {
     shutdowns.delete(shutdown);
@@ -31,12 +36,28 @@ export function shutDownOnSignals(shutdown: Shutdown): () => void {
   };
 }
 
+function startListening(): void {
+  for (const signal of URGENT) process.on(signal, onSignal);
+  // To a daemon it means to reload, and to a program under nohup nothing (Node makes it deadly
+  // again when it starts): whoever listens for it already has a meaning for it.
+  if (process.listenerCount('SIGHUP') === 0) process.on('SIGHUP', onSignal);
+}
+
 function stopListening(): void {
-  for (const signal of SIGNALS) process.off(signal, onSignal);
+  for (const signal of [...URGENT, 'SIGHUP']) process.off(signal, onSignal);
 }
 
 function onSignal(signal: ShutdownSignal): void {
+  ending = true;
   stopListening();
+  for (const next of URGENT) {
+    // Without a listener they end the process, even one that is blocked; but not the first
+    // process of a container.
+    if (process.listenerCount(next) > 0 || process.pid === 1) process.on(next, endBy);
+  }
+  // A closed terminal says so twice, by the shell and by the kernel; systemd may say it right after
+  // SIGTERM (SendSIGHUP=).
+  process.on('SIGHUP', () => {});
   const all = [...shutdowns].map(async (shutdown) => {
     await workWithinTime(shutdown, signal);
     shutdown.release();
@@ -63,8 +84,8 @@ async function workWithinTime(shutdown: Shutdown, signal: ShutdownSignal): Promi
   }
 }
 
-// A logger that throws does not keep the process from ending.
-function quietly(log: () => void): void {
+/** For a logger where what it throws would do harm: it keeps no process from ending, for one. */
+export function quietly(log: () => void): void {
   try {
     log();
   } catch {}
@@ -72,7 +93,9 @@ function quietly(log: () => void): void {
 
 function endBy(signal: ShutdownSignal): void {
   process.removeAllListeners(signal);
-  process.kill(process.pid, signal);
+  try {
+    process.kill(process.pid, signal);
+  } catch {} // Windows can't send it
   // Still here: PID 1 of a container, which signals without a handler do not end.
   process.exit(128 + constants.signals[signal]);
 }

@@ -5,10 +5,12 @@ import { onAbort } from './cancel.js';
 import { DEADLOCK, type Failure, native, PENDING } from './native.js';
 import type { LockRequest } from './request.js';
 
-/** The outcome of a wait that got neither a lock nor a failure. */
+/** The outcomes of a wait that got neither a lock nor a failure. */
 export const TIMED_OUT = 'timed out';
+export const CANCELLED = 'cancelled';
 
 type Result = number | Failure;
+type Outcome = Result | typeof TIMED_OUT | typeof CANCELLED;
 
 /**
  * A worker that is told to end can't be woken out of native code, and the process can't exit
@@ -19,14 +21,14 @@ const WORKER_SLICE = 4;
 
 /**
  * Joins the line and resolves to what `accept` makes of what the native part grants, a lock or a
- * failure, without a detour on the way. Rejects with what `accept` throws, or with the signal's
- * reason where that aborts first. Keeps the process alive.
+ * failure, without a detour on the way; of `CANCELLED` where the signal aborts first. Rejects with
+ * what `accept` throws. Keeps the process alive.
  */
 export function waitAsync<T>(
   request: LockRequest,
   wait: true | number,
   signal: AbortSignal | undefined,
-  accept: (result: Result | typeof TIMED_OUT) => T,
+  accept: (result: Outcome) => T,
 ): Promise<T> {
   return new Promise((resolve, reject) => {
     let timer: NodeJS.Timeout | undefined;
@@ -35,7 +37,7 @@ export function waitAsync<T>(
       clearTimeout(timer);
       forget?.();
     };
-    const settled = (result: Result | typeof TIMED_OUT) => {
+    const settled = (result: Outcome) => {
       leave();
       try {
         resolve(accept(result));
@@ -49,9 +51,8 @@ export function waitAsync<T>(
 
     if (signal !== undefined) {
       forget = onAbort(signal, () => {
-        leave();
         native().withdraw(ticket);
-        reject(signal.reason);
+        settled(CANCELLED);
       });
     }
     if (wait !== true) {

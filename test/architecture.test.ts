@@ -5,13 +5,14 @@ import { describe, expect, test } from 'vitest';
 import { REPOSITORY } from './support/run.js';
 
 const LAYERS = [
-  ['types', 'errors', 'proc', 'cancel', 'kernel', 'elf', 'advice'],
-  ['native', 'path', 'options', 'shutdown', 'report'],
+  ['types', 'errors', 'events', 'proc', 'cancel', 'kernel', 'elf', 'advice'],
+  ['native', 'path', 'options', 'shutdown', 'second', 'report'],
   ['linux-process', 'linux-mounts', 'linux-table', 'lost'],
   ['linux', 'facts'],
   ['system'],
   ['owner', 'request', 'wait', 'fresh'],
   ['inspect'],
+  ['refusal'],
   ['lock', 'terminate'],
   ['instance'],
   ['index', 'cli/exit', 'cli/args', 'cli/output', 'cli/help'],
@@ -25,6 +26,7 @@ const LAYERS = [
 const SIDEWAYS = new Set([
   'options → path',
   'path → native',
+  'second → path',
   'cli/output → cli/args',
   'cli/help → cli/args',
   'cli/help → cli/output',

@@ -1,4 +1,4 @@
-// SingleInstance in programs of its own: how they start, how they are refused, and how they end.
+// SingleInstance in programs of its own: how they start, how they are refused, how they release.
 import { mkdirSync, readdirSync } from 'node:fs';
 import { userInfo } from 'node:os';
 import { join } from 'node:path';
@@ -11,42 +11,12 @@ import {
   type SingleInstanceOptions,
   tryLock,
 } from '../dist/index.js';
-import { start } from './support/run.js';
+import { instance, program, signalHandlers } from './support/instance.js';
 import { freshDirectory } from './support/scratch.js';
 
 const POLL = { timeout: 10_000, interval: 10 };
-const SIGNALS = ['SIGTERM', 'SIGINT'] as const;
 const isRoot = process.getuid?.() === 0;
 const ISO_TIME = '\\d{4}-\\d\\d-\\d\\dT\\d\\d:\\d\\d:\\d\\d\\.\\d{3}Z';
-
-// What every program below can use.
-const PRELUDE = `
-  import { SingleInstance, tryLock } from '${new URL('../dist/index.js', import.meta.url)}';
-  const directory = process.argv[1];
-  const options = { directory };
-  const say = (text) => console.log(text);
-  const never = new Promise(() => {});
-  const line = () => new Promise((resolve) => process.stdin.once('data', resolve));
-  const stayAlive = () => setInterval(() => {}, 60_000);
-  const log = (kind) => (message) => say(kind + ': ' + message);
-  const logger = { info: log('info'), warn: log('warn'), error: log('error') };
-`;
-
-/** Starts a program; its stdin is a pipe. */
-function program(directory: string, code: string, prefix: string[] = []) {
-  const args = ['--input-type=module', '-e', `${PRELUDE}${code}`, directory, 'argument one'];
-  const [command, ...rest] = [...prefix, process.execPath, ...args] as [string, ...string[]];
-  return start(command, rest, { stdio: ['pipe', 'pipe', 'pipe'] });
-}
-
-/** Starts a program and waits until it said `ready`, which each of them says at its end. */
-async function instance(directory: string, code: string) {
-  const running = program(directory, `${code}; stayAlive(); say('ready');`);
-  await running.says('ready\n');
-  return running;
-}
-
-const signalHandlers = () => SIGNALS.map((signal) => process.listenerCount(signal));
 
 describe('a program that is the only instance', () => {
   test('says so on stdout, and holds the name until it ends', async () => {
@@ -159,157 +129,47 @@ describe('a second instance', () => {
   });
 });
 
-describe.each(SIGNALS)('on %s', (signal) => {
-  test('the program ends by that signal, without an onShutdown', async () => {
+describe('in a worker thread', () => {
+  const worker = (body: string) => `
+    import { Worker } from 'node:worker_threads';
+    const worker = new Worker(new URL('data:text/javascript,' + encodeURIComponent(\`
+      import { SingleInstance } from '${new URL('../dist/index.js', import.meta.url)}';
+      import { parentPort } from 'node:worker_threads';
+      new SingleInstance('bot', { directory: '\${directory}' });
+      parentPort.postMessage('went on');
+      ${body}\`)));
+    worker.on('message', say);
+    worker.on('exit', (code) => say('worker ended with ' + code));`;
+
+  test('a refused one ends that thread with status 1, and the program goes on', async () => {
     const directory = freshDirectory();
-    const { child, finished } = await instance(directory, `new SingleInstance('bot', options)`);
-    child.kill(signal);
-    expect(await finished).toMatchObject({ status: signal, stderr: '' });
-    expect(checkRunning('bot', { directory })).toBe(false);
+    using _held = lockSync('bot', { directory });
+    const { status, stdout, stderr } = await program(directory, worker('')).finished;
+    expect({ status, stdout }).toEqual({ status: 0, stdout: 'worker ended with 1\n' });
+    expect(stderr).toContain(`📍 Running instance PID: ${process.pid}\n`);
   });
 
-  test('onShutdown runs first, with the signal', async () => {
+  test('it is released when the thread ends', async () => {
     const directory = freshDirectory();
-    const onShutdown = `(signal) => say('stopping on ' + signal)`;
-    const code = `new SingleInstance('bot', { ...options, onShutdown: ${onShutdown} })`;
-    const { child, finished } = await instance(directory, code);
-    child.kill(signal);
-    const { status, stdout } = await finished;
-    expect(status).toBe(signal);
-    expect(stdout).toMatch(new RegExp(`ready\nstopping on ${signal}\n$`));
-  });
-
-  test('a promise is awaited, and the lock is held until then', async () => {
-    const directory = freshDirectory();
-    const onShutdown = `async () => { say('stopping'); await line(); say('stopped'); }`;
-    const code = `new SingleInstance('bot', { ...options, onShutdown: ${onShutdown} })`;
-    const { child, finished, says } = await instance(directory, code);
-    child.kill(signal);
-    await says('stopping\n');
-    expect(tryLock('bot', { directory })).toBeNull();
-    child.stdin?.write('go on\n');
-    const { status, stdout } = await finished;
-    expect(status).toBe(signal);
-    expect(stdout).toMatch(/stopped\n$/);
-    expect(checkRunning('bot', { directory })).toBe(false);
-  });
-
-  test.each([
-    ['throws', `() => { throw new Error('broken') }`],
-    ['rejects', `async () => { throw new Error('broken') }`],
-    ['throws nonsense', `() => { throw 'broken' }`],
-  ])('it ends all the same when onShutdown %s, and says why', async (_, onShutdown) => {
-    const directory = freshDirectory();
-    const code = `new SingleInstance('bot', { ...options, onShutdown: ${onShutdown} })`;
-    const { child, finished } = await instance(directory, code);
-    child.kill(signal);
-    const { status, stderr } = await finished;
-    expect(status).toBe(signal);
-    expect(stderr).toMatch(/onShutdown failed: .*broken/);
-  });
-
-  test('it ends all the same when onShutdown hangs, after shutdownTimeout, and says why', async () => {
-    const directory = freshDirectory();
-    const more = 'onShutdown: () => never, shutdownTimeout: 100';
-    const { child, finished } = await instance(
-      directory,
-      `new SingleInstance('bot', { ...options, ${more} })`,
-    );
-    child.kill(signal);
-    const { status, stderr } = await finished;
-    expect(status).toBe(signal);
-    expect(stderr).toContain('onShutdown took longer than 100 ms');
-  });
-
-  test.each([
-    ['never resolves', `() => { say('hanging'); return never; }`],
-    ['blocks', `() => { say('hanging'); for (;;); }`],
-  ])('a second signal ends it at once when onShutdown %s', async (_, onShutdown) => {
-    const directory = freshDirectory();
-    const more = `onShutdown: ${onShutdown}, shutdownTimeout: 2_000_000`;
-    const code = `new SingleInstance('bot', { ...options, ${more} })`;
-    const second = signal === 'SIGTERM' ? 'SIGINT' : 'SIGTERM';
-    // The same signal and the other one; the test's own time would run out first.
-    await Promise.all(
-      ([signal, second] as const).map(async (next, i) => {
-        const { child, finished, says } = await instance(
-          `${directory}`,
-          code.replace('bot', `b${i}`),
-        );
-        child.kill(signal);
-        await says('hanging\n');
-        child.kill(next);
-        expect((await finished).status).toBe(next);
-      }),
-    );
-  });
-});
-
-describe('on a signal', () => {
-  test('two instances in one program both get to shut down', async () => {
-    const directory = freshDirectory();
-    const slow = `async () => { say('stopping'); await line(); say('stopped'); }`;
-    const code = `
-      new SingleInstance('quick', { ...options, onShutdown: () => say('quick') });
-      new SingleInstance('slow', { ...options, onShutdown: ${slow} })`;
-    const { child, finished, says } = await instance(directory, code);
-    child.stdin?.write('go on\n');
-    child.kill('SIGTERM');
-    await says('stopping\n');
-    const { status, stdout } = await finished;
-    expect(status).toBe('SIGTERM');
-    expect(stdout).toMatch(/stopped\n$/);
-  });
-
-  test("the program's own handlers run as well, and do not keep it", async () => {
-    const directory = freshDirectory();
-    const code = `
-      process.on('SIGTERM', () => say('mine'));
-      new SingleInstance('bot', { ...options, onShutdown: () => say('shutdown') })`;
-    const { child, finished } = await instance(directory, code);
-    child.kill('SIGTERM');
-    const { status, stdout } = await finished;
-    expect(status).toBe('SIGTERM');
-    expect(stdout).toMatch(/mine\n/);
-    expect(stdout).toMatch(/shutdown\n/);
-  });
-
-  test('onShutdown may release, or exit with a status of its own', async () => {
-    const directory = freshDirectory();
-    const code = `
-      const instance = new SingleInstance('bot', { ...options, onShutdown: async () => {
-        instance.release();
-        say('released ' + instance.held);
-        await line();
-        process.exit(7);
-      } })`;
-    const { child, finished, says } = await instance(directory, code);
-    child.kill('SIGTERM');
-    await says('released false\n');
-    expect(checkRunning('bot', { directory })).toBe(false);
-    child.stdin?.write('go on\n');
-    expect((await finished).status).toBe(7);
-  });
-
-  // The first process of a container: a signal without a handler does not end it. It is the one
-  // place where something runs after the release, so it shows that there was one.
-  test('as PID 1 it releases, and exits with 128+n', async ({ skip }) => {
-    skip(!isRoot, 'needs root, to make a PID namespace');
-    const code = `
-      process.on('exit', () => say('at exit: ' + (tryLock('bot', options) ? 'free' : 'held')));
-      new SingleInstance('bot', options);
-      say('I am ' + process.pid);
-      stayAlive();
-      process.kill(process.pid, 'SIGTERM');`;
-    const unshare = ['unshare', '--pid', '--fork', '--kill-child', '--mount-proc'];
-    const { status, stdout } = await program(freshDirectory(), code, unshare).finished;
-    expect(stdout).toContain('I am 1\n');
-    expect(stdout).toMatch(/at exit: free\n$/);
-    expect(status).toBe(143);
+    const code = `${worker('')} worker.on('exit', () => say(tryLock('bot', options) !== null));`;
+    const { stdout } = await program(directory, code).finished;
+    expect(stdout).toMatch(/went on\nworker ended with 0\ntrue\n$/);
   });
 });
 
 describe('a logger', () => {
+  test('that throws at a conflict keeps no second instance running', async () => {
+    const directory = freshDirectory();
+    using _held = lockSync('bot', { directory });
+    const code = `
+      process.on('uncaughtException', () => say('went on'));
+      const broken = () => { throw new Error('broken logger') };
+      new SingleInstance('bot', { ...options, logger: { ...logger, error: broken } });
+      say('went on');`;
+    const { status, stdout } = await program(directory, code).finished;
+    expect({ status, stdout }).toEqual({ status: 1, stdout: '' });
+  });
+
   test('gets every message, and the console none', async () => {
     const directory = freshDirectory();
     const failing = `() => { throw new Error('broken') }`;

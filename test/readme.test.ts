@@ -126,6 +126,7 @@ describe('every public export', () => {
     const undocumented: string[] = [];
     for (const file of [
       'errors',
+      'events',
       'types',
       'lock',
       'inspect',
@@ -147,4 +148,7 @@ describe('every public export', () => {
   });
 });
 
-const INTERNAL = new Set(['shutdown.ts: Shutdown']);
+const INTERNAL = new Set([
+  'shutdown.ts: Shutdown',
+  ...['Waited', 'Acquired', 'Released', 'Lost'].map((end) => `events.ts: tell${end}`),
+]);

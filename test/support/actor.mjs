@@ -29,6 +29,11 @@ const verbs = {
     locks.get(id).release();
     locks.delete(id);
   },
+  // Holds on until the kernel says that somebody waits.
+  releaseWhenWaitedFor: (id, name, options) => {
+    while (!inspect(name, options).waiters);
+    locks.get(id).release();
+  },
   // Waits without being waited for: `{ event: label }` is sent when it has the lock.
   lockLater: (label, name, options) => {
     const controller = new AbortController();

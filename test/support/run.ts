@@ -18,7 +18,7 @@ export interface Running {
   pid: number;
   finished: Promise<Finished>;
   /** Resolves when stdout has shown the text; rejects when the program ends before. */
-  says(text: string): Promise<void>;
+  says(text: string | RegExp): Promise<void>;
 }
 
 export function start(command: string, args: string[], options: SpawnOptions = {}): Running {
@@ -50,7 +50,7 @@ export function start(command: string, args: string[], options: SpawnOptions = {
     says: (text) =>
       new Promise((resolve, reject) => {
         const look = () => {
-          if (stdout.includes(text)) resolve();
+          if (typeof text === 'string' ? stdout.includes(text) : text.test(stdout)) resolve();
         };
         watchers.add(look);
         look();

@@ -1,0 +1,413 @@
+// How programs with a SingleInstance end: by signals, by exceptions, by themselves.
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { describe, expect, onTestFinished, test } from 'vitest';
+import { checkRunning, inspect, lockSync, tryLock } from '../dist/index.js';
+import { instance, program } from './support/instance.js';
+import { requireProgram, requireRoot } from './support/requires.js';
+import { start } from './support/run.js';
+import { freshDirectory } from './support/scratch.js';
+
+const POLL = { timeout: 10_000, interval: 10 };
+const SIGNALS = ['SIGTERM', 'SIGINT', 'SIGHUP'] as const;
+
+describe.each(SIGNALS)('on %s', (signal) => {
+  test('the program ends by that signal, without an onShutdown', async () => {
+    const directory = freshDirectory();
+    const { child, finished } = await instance(directory, `new SingleInstance('bot', options)`);
+    child.kill(signal);
+    expect(await finished).toMatchObject({ status: signal, stderr: '' });
+    expect(checkRunning('bot', { directory })).toBe(false);
+  });
+
+  test('onShutdown runs first, with the signal', async () => {
+    const directory = freshDirectory();
+    const onShutdown = `(signal) => say('stopping on ' + signal)`;
+    const code = `new SingleInstance('bot', { ...options, onShutdown: ${onShutdown} })`;
+    const { child, finished } = await instance(directory, code);
+    child.kill(signal);
+    const { status, stdout } = await finished;
+    expect(status).toBe(signal);
+    expect(stdout).toMatch(new RegExp(`ready\nstopping on ${signal}\n$`));
+  });
+
+  test('a promise is awaited, and the lock is held until then', async () => {
+    const directory = freshDirectory();
+    const onShutdown = `async () => { say('stopping'); await line(); say('stopped'); }`;
+    const code = `new SingleInstance('bot', { ...options, onShutdown: ${onShutdown} })`;
+    const { child, finished, says } = await instance(directory, code);
+    child.kill(signal);
+    await says('stopping\n');
+    expect(tryLock('bot', { directory })).toBeNull();
+    child.stdin?.write('go on\n');
+    const { status, stdout } = await finished;
+    expect(status).toBe(signal);
+    expect(stdout).toMatch(/stopped\n$/);
+    expect(checkRunning('bot', { directory })).toBe(false);
+  });
+
+  test.each([
+    ['throws', `() => { throw new Error('broken') }`],
+    ['rejects', `async () => { throw new Error('broken') }`],
+    ['throws nonsense', `() => { throw 'broken' }`],
+  ])('it ends all the same when onShutdown %s, and says why', async (_, onShutdown) => {
+    const directory = freshDirectory();
+    const code = `new SingleInstance('bot', { ...options, onShutdown: ${onShutdown} })`;
+    const { child, finished } = await instance(directory, code);
+    child.kill(signal);
+    const { status, stderr } = await finished;
+    expect(status).toBe(signal);
+    expect(stderr).toMatch(/onShutdown failed: .*broken/);
+  });
+
+  test('it ends all the same when onShutdown hangs, after shutdownTimeout, and says why', async () => {
+    const directory = freshDirectory();
+    const more = 'onShutdown: () => never, shutdownTimeout: 100';
+    const { child, finished } = await instance(
+      directory,
+      `new SingleInstance('bot', { ...options, ${more} })`,
+    );
+    child.kill(signal);
+    const { status, stderr } = await finished;
+    expect(status).toBe(signal);
+    expect(stderr).toContain('onShutdown took longer than 100 ms');
+  });
+
+  test.each([
+    ['never resolves', `() => { say('hanging'); return never; }`],
+    ['blocks', `() => { say('hanging'); for (;;); }`],
+  ])('a second signal ends it at once when onShutdown %s', async (_, onShutdown) => {
+    const directory = freshDirectory();
+    const more = `onShutdown: ${onShutdown}, shutdownTimeout: 2_000_000`;
+    const code = `new SingleInstance('bot', { ...options, ${more} })`;
+    // The same signal or another one; the test's own time would run out first.
+    await Promise.all(
+      (['SIGTERM', 'SIGINT'] as const).map(async (next) => {
+        const own = code.replace('bot', next);
+        const { child, finished, says } = await instance(directory, own);
+        child.kill(signal);
+        await says('hanging\n');
+        child.kill(next);
+        expect((await finished).status).toBe(next);
+      }),
+    );
+  });
+
+  test('it ends at once while it waits for its turn', async () => {
+    const directory = freshDirectory();
+    using _held = lockSync('bot', { directory });
+    const more = `wait: true, onShutdown: () => say('shutdown')`;
+    const code = `new SingleInstance('bot', { ...options, ${more} }); say('went on');`;
+    const { child, finished } = program(directory, code);
+    await expect.poll(() => inspect('bot', { directory }).waiters, POLL).toBe(1);
+    child.kill(signal);
+    expect(await finished).toEqual({ status: signal, stdout: '', stderr: '' });
+    expect(inspect('bot', { directory }).waiters).toBe(0);
+  });
+
+  // The wait blocks the thread that would run it.
+  test('a handler of the program runs after the wait', async () => {
+    const directory = freshDirectory();
+    const held = lockSync('bot', { directory });
+    const code = `
+      process.on('${signal}', () => { say('handled'); process.exit(); });
+      new SingleInstance('bot', { ...options, wait: true });
+      say('went on');
+      stayAlive();`;
+    const { child, finished } = program(directory, code);
+    await expect.poll(() => inspect('bot', { directory }).waiters, POLL).toBe(1);
+    child.kill(signal);
+    held.release();
+    const { status, stdout } = await finished;
+    expect(status).toBe(0);
+    expect(stdout).toMatch(/went on\nhandled\n$/);
+  });
+
+  // The logger is called when the lock is held, and nothing listens yet.
+  test('it ends at once between the acquisition and the first line of the program', async () => {
+    const directory = freshDirectory();
+    const kill = `info: () => { say('acquired'); process.kill(process.pid, '${signal}'); }`;
+    const more = `logger: { ...logger, ${kill} }, onShutdown: () => say('shutdown')`;
+    const code = `new SingleInstance('bot', { ...options, ${more} }); say('went on');`;
+    const { status, stdout } = await program(directory, code).finished;
+    expect({ status, stdout }).toEqual({ status: signal, stdout: 'acquired\n' });
+    expect(checkRunning('bot', { directory })).toBe(false);
+  });
+});
+
+describe('on a signal', () => {
+  test('two instances in one program both get to shut down', async () => {
+    const directory = freshDirectory();
+    const slow = `async () => { say('stopping'); await line(); say('stopped'); }`;
+    const code = `
+      new SingleInstance('quick', { ...options, onShutdown: () => say('quick') });
+      new SingleInstance('slow', { ...options, onShutdown: ${slow} })`;
+    const { child, finished, says } = await instance(directory, code);
+    child.stdin?.write('go on\n');
+    child.kill('SIGTERM');
+    await says('stopping\n');
+    const { status, stdout } = await finished;
+    expect(status).toBe('SIGTERM');
+    expect(stdout).toMatch(/stopped\n$/);
+  });
+
+  test("the program's own handlers run as well, and do not keep it", async () => {
+    const directory = freshDirectory();
+    const code = `
+      process.on('SIGTERM', () => say('mine'));
+      new SingleInstance('bot', { ...options, onShutdown: () => say('shutdown') })`;
+    const { child, finished } = await instance(directory, code);
+    child.kill('SIGTERM');
+    const { status, stdout } = await finished;
+    expect(status).toBe('SIGTERM');
+    expect(stdout).toMatch(/mine\n/);
+    expect(stdout).toMatch(/shutdown\n/);
+  });
+
+  test('onShutdown may release, or exit with a status of its own', async () => {
+    const directory = freshDirectory();
+    const code = `
+      const instance = new SingleInstance('bot', { ...options, onShutdown: async () => {
+        instance.release();
+        say('released ' + instance.held);
+        await line();
+        process.exit(7);
+      } })`;
+    const { child, finished, says } = await instance(directory, code);
+    child.kill('SIGTERM');
+    await says('released false\n');
+    expect(checkRunning('bot', { directory })).toBe(false);
+    child.stdin?.write('go on\n');
+    expect((await finished).status).toBe(7);
+  });
+
+  test("a second one ends it at once, past the program's own handlers", async () => {
+    const directory = freshDirectory();
+    const code = `
+      process.on('SIGTERM', () => say('mine'));
+      const onShutdown = () => { say('hanging'); return never; };
+      new SingleInstance('bot', { ...options, onShutdown, shutdownTimeout: 2_000_000 })`;
+    const { child, finished, says } = await instance(directory, code);
+    child.kill('SIGTERM');
+    await says('hanging\n');
+    child.kill('SIGTERM');
+    expect((await finished).status).toBe('SIGTERM');
+  });
+
+  test('an instance that is made meanwhile does not catch the second one', async () => {
+    const directory = freshDirectory();
+    const code = `
+      const first = new SingleInstance('bot', { ...options, onShutdown: () => {
+        first.release();
+        new SingleInstance('bot', { ...options, onShutdown: () => say('caught') });
+        say('hanging');
+        return never;
+      } })`;
+    const { child, finished, says } = await instance(directory, code);
+    child.kill('SIGTERM');
+    await says('hanging\n');
+    child.kill('SIGTERM');
+    const { status, stdout } = await finished;
+    expect(status).toBe('SIGTERM');
+    expect(stdout).not.toContain('caught');
+  });
+
+  // Ctrl+Break, where Windows emits it; nothing can send it here.
+  test('SIGBREAK is one of them', async () => {
+    const directory = freshDirectory();
+    const onShutdown = `(signal) => { say('stopping on ' + signal); process.exit(); }`;
+    const code = `
+      new SingleInstance('bot', { ...options, onShutdown: ${onShutdown} });
+      process.emit('SIGBREAK', 'SIGBREAK');`;
+    const { status, stdout } = await program(directory, code).finished;
+    expect(status).toBe(0);
+    expect(stdout).toMatch(/stopping on SIGBREAK\n$/);
+  });
+});
+
+describe('SIGHUP', () => {
+  const slow = `async (signal) => { say('stopping on ' + signal); await line(); say('stopped'); }`;
+
+  // A real terminal, closed: the kernel tells the shell, the shell tells its jobs and ends, and the
+  // kernel tells them again.
+  test.for([
+    ['', 'it comes, twice as a rule, and onShutdown runs to its end'],
+    ['setsid ', 'it does not come to a program under setsid'],
+  ])('from a closed terminal, "%s": %s', async ([prefix], context) => {
+    requireProgram(context, 'setsid'); // and script(1) of util-linux
+    const directory = freshDirectory();
+    const [log, file] = [`${directory}/log`, `${directory}/bot.mjs`];
+    writeFileSync(
+      file,
+      `import { appendFileSync } from 'node:fs';
+      import { SingleInstance } from '${new URL('../dist/index.js', import.meta.url)}';
+      const note = (text) => appendFileSync('${log}', text + '\\n');
+      const logger = { info() {}, warn() {}, error() {} };
+      const onShutdown = async (signal) => {
+        // Both have come when the shell has gone.
+        while (existsSync('/proc/' + shell)) await new Promise((resolve) => setTimeout(resolve, 5));
+        note('stopped on ' + signal);
+      };
+      import { existsSync } from 'node:fs';
+      const shell = process.argv[2];
+      new SingleInstance('bot', { directory: '${directory}', logger, onShutdown });
+      setInterval(() => {}, 60_000);
+      note(shell);`,
+    );
+    const terminal = start('script', ['-q', '-c', 'bash --norc -i', '/dev/null'], {
+      stdio: ['pipe', 'ignore', 'ignore'],
+    });
+    terminal.child.stdin?.write(`${prefix}'${process.execPath}' '${file}' $$\n`);
+    const logged = () => (existsSync(log) ? readFileSync(log, 'utf8') : '');
+    await expect.poll(logged, POLL).toMatch(/^\d+\n$/);
+    const shell = Number(logged());
+    const { pid } = inspect('bot', { directory }).holders[0] as { pid: number };
+    onTestFinished(() => endIfAlive(pid));
+    terminal.child.kill('SIGKILL');
+    if (prefix !== '') {
+      await expect.poll(() => existsSync(`/proc/${shell}`), POLL).toBe(false);
+      expect(checkRunning('bot', { directory })).toBe(true);
+      process.kill(pid, 'SIGTERM');
+    }
+    await expect.poll(() => checkRunning('bot', { directory }), POLL).toBe(false);
+    expect(logged()).toBe(`${shell}\nstopped on ${prefix === '' ? 'SIGHUP' : 'SIGTERM'}\n`);
+  });
+
+  // systemd sends it right after SIGTERM where a unit says SendSIGHUP=.
+  test.each(['SIGHUP', 'SIGTERM'] as const)(
+    'after %s does not cut onShutdown short',
+    async (signal) => {
+      const directory = freshDirectory();
+      const code = `
+        new SingleInstance('bot', { ...options, onShutdown: ${slow} });
+        process.on('SIGHUP', () => say('told'))`;
+      const { child, finished, says } = await instance(directory, code);
+      child.kill(signal);
+      await says(`stopping on ${signal}\n`);
+      child.kill('SIGHUP');
+      await says(signal === 'SIGHUP' ? /told\n[\s\S]*told\n/ : 'told\n');
+      child.stdin?.write('go on\n');
+      const { status, stdout } = await finished;
+      expect(status).toBe(signal);
+      expect(stdout).toMatch(/stopped\n$/);
+    },
+  );
+
+  test('is left to a program that listened for it before', async () => {
+    const directory = freshDirectory();
+    const code = `
+      process.on('SIGHUP', () => say('reloaded'));
+      new SingleInstance('bot', { ...options, onShutdown: (signal) => say('stopping on ' + signal) })`;
+    const { child, finished, says } = await instance(directory, code);
+    child.kill('SIGHUP');
+    await says('reloaded\n');
+    expect(checkRunning('bot', { directory })).toBe(true);
+    child.kill('SIGTERM');
+    const { status, stdout } = await finished;
+    expect(status).toBe('SIGTERM');
+    expect(stdout).toMatch(/reloaded\nstopping on SIGTERM\n$/);
+  });
+
+  // Node resets ignored signals when it starts, so that nobody can know of nohup.
+  test.each([
+    ['without an instance', '', 'SIGHUP'],
+    ['with one', `new SingleInstance('bot', options);`, 'SIGHUP'],
+    [
+      'unless the program listens for it',
+      `process.on('SIGHUP', () => say('still here')); new SingleInstance('bot', options);`,
+      'SIGTERM',
+    ],
+  ])('ends a Node program under nohup, %s', async (_, code, end) => {
+    const { child, finished, says } = program(
+      freshDirectory(),
+      `${code} stayAlive(); say('ready');`,
+      ['nohup'],
+    );
+    await says('ready\n');
+    child.kill('SIGHUP');
+    if (end === 'SIGTERM') {
+      await says('still here\n');
+      child.kill('SIGTERM');
+    }
+    expect((await finished).status).toBe(end);
+  });
+});
+
+// The first process of a container: a signal without a handler does not end it.
+describe('as PID 1', () => {
+  const unshare = ['unshare', '--pid', '--fork', '--kill-child', '--mount-proc'];
+
+  // The one place where something runs after the release, so it shows that there was one.
+  test('it releases, and exits with 128+n', async (context) => {
+    requireRoot(context);
+    const code = `
+      process.on('exit', () => say('at exit: ' + (tryLock('bot', options) ? 'free' : 'held')));
+      new SingleInstance('bot', options);
+      say('I am ' + process.pid);
+      stayAlive();
+      process.kill(process.pid, 'SIGTERM');`;
+    const { status, stdout } = await program(freshDirectory(), code, unshare).finished;
+    expect(stdout).toContain('I am 1\n');
+    expect(stdout).toMatch(/at exit: free\n$/);
+    expect(status).toBe(143);
+  });
+
+  test.for([
+    ['SIGTERM', 143],
+    ['SIGINT', 130],
+  ] as const)(
+    'a second signal ends it at once, %s with status %i',
+    async ([second, wanted], context) => {
+      requireRoot(context);
+      const onShutdown = `() => { say('hanging'); return never; }`;
+      const more = `onShutdown: ${onShutdown}, shutdownTimeout: 2_000_000`;
+      const code = `
+      new SingleInstance('bot', { ...options, ${more} });
+      stayAlive();
+      say('I am ' + process.pid);`;
+      const { pid, finished, says } = program(freshDirectory(), code, unshare);
+      await says('I am 1\n');
+      // As a container's runtime sends it: from outside.
+      const first = Number(readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8'));
+      process.kill(first, 'SIGTERM');
+      await says('hanging\n');
+      process.kill(first, second);
+      expect((await finished).status).toBe(wanted);
+    },
+  );
+});
+
+describe('without a signal', () => {
+  test.each([
+    ['an uncaught exception', `throw new Error('broken')`, 1],
+    ['an unhandled rejection', `Promise.reject(new Error('broken'))`, 1],
+    ['process.exit', 'process.exit(7)', 7],
+  ])('%s ends it as ever: the lock is free, onShutdown does not run', async (_, end, wanted) => {
+    const directory = freshDirectory();
+    const onShutdown = `onShutdown: () => say('shutdown')`;
+    const code = `new SingleInstance('bot', { ...options, ${onShutdown} });
+      process.stdin.once('data', () => { ${end} })`;
+    const { child, finished } = await instance(directory, code);
+    child.stdin?.write('end\n');
+    const { status, stdout, stderr } = await finished;
+    expect(status).toBe(wanted);
+    expect(stdout).not.toContain('shutdown');
+    expect(stderr.includes('Error: broken')).toBe(wanted === 1);
+    expect(checkRunning('bot', { directory })).toBe(false);
+  });
+
+  test('an uncaught exception beside a pending onShutdown ends it as ever, too', async () => {
+    const directory = freshDirectory();
+    const onShutdown = `() => { setImmediate(() => { throw new Error('broken'); }); return never; }`;
+    const code = `new SingleInstance('bot', { ...options, onShutdown: ${onShutdown} })`;
+    const { child, finished } = await instance(directory, code);
+    child.kill('SIGTERM');
+    expect(await finished).toMatchObject({ status: 1, stderr: expect.stringContaining('broken') });
+    expect(checkRunning('bot', { directory })).toBe(false);
+  });
+});
+
+function endIfAlive(pid: number): void {
+  try {
+    process.kill(pid, 'SIGKILL');
+  } catch {}
+}
