@@ -1,0 +1,231 @@
+// npm run test:chaos -- [--minutes N] [--seed N] [--sabotage no-lock | no-inode-check]
+//
+// Processes and threads acquire, wait, cancel, check and kill at random on a few names, and are
+// killed, stopped and starved of descriptors, while lock files are deleted, renamed and replaced
+// and the disk is full now and then. What they did is judged by witnesses that know nothing of
+// locks (section.js, judge.js). Exits 0 where nobody was ever inside with another, no update was
+// lost, no wait hung and nothing was left open. With --sabotage it has to find overlaps, and
+// exits 0 if it did.
+import { execFileSync, fork } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, unlinkSync } from 'node:fs';
+import { cpus, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath, pathToFileURL } from 'node:url';
+import { parseArgs } from 'node:util';
+import { judge } from './judge.js';
+import { random } from './random.js';
+import { withoutInodeCheck } from './sabotage.js';
+import { makeCounter } from './section.js';
+
+const root = fileURLToPath(new URL('../..', import.meta.url));
+const { values } = parseArgs({
+  options: {
+    minutes: { type: 'string', default: '1' },
+    seed: { type: 'string' },
+    sabotage: { type: 'string' },
+  },
+});
+const minutes = Number(values.minutes);
+const seed = Number(values.seed ?? Math.floor(Math.random() * 2 ** 31));
+if (
+  !(minutes > 0) ||
+  !Number.isInteger(seed) ||
+  !/^(no-lock|no-inode-check)?$/.test(values.sabotage ?? '')
+) {
+  console.error('chaos: usage: [--minutes N] [--seed N] [--sabotage no-lock | no-inode-check]');
+  process.exit(64);
+}
+
+const NAMES = ['red', 'green', 'blue'];
+const PROCESSES = 6;
+const DESCRIPTORS = 256;
+/** How long the last waits may take when nothing disturbs them any more, in milliseconds. */
+const END_PATIENCE = 60_000;
+
+const chance = random(seed);
+const directory = mkdtempSync(join(tmpdir(), 'kernel-lock-chaos-'));
+const locks = join(directory, 'locks');
+const children = new Set();
+const dead = new Set();
+const problems = [];
+const counts = { killed: 0, stopped: 0, terminated: 0, started: 0 };
+let stopping = false;
+let nextSeed = seed;
+let mounted = false;
+
+try {
+  prepare();
+  await storm();
+  await report();
+} finally {
+  for (const { child } of children) child.kill('SIGKILL');
+  await Promise.all([...children].map(({ ended }) => ended));
+  if (mounted) execFileSync('umount', [locks]);
+  rmSync(directory, { recursive: true, force: true });
+}
+
+function prepare() {
+  mkdirSync(locks);
+  mkdirSync(join(directory, 'alive'));
+  for (const name of NAMES) makeCounter(directory, name);
+  // A disk of its own can be filled.
+  if (process.getuid() === 0) {
+    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=1m', 'kernel-lock-chaos', locks]);
+    mounted = true;
+  } else {
+    console.log('not run: a full disk, because only root can mount a small one');
+  }
+}
+
+async function storm() {
+  const library =
+    values.sabotage === 'no-inode-check' ? withoutInodeCheck(root, directory) : join(root, 'dist');
+  const settings = {
+    directory,
+    locks,
+    names: NAMES,
+    library: pathToFileURL(join(library, 'index.js')).href,
+    noLock: values.sabotage === 'no-lock',
+    fullDisk: mounted,
+  };
+  console.log(
+    `chaos: seed ${seed}, ${minutes} minutes, ${PROCESSES} processes on ${NAMES.length} names, ` +
+      `${cpus()[0]?.model}, ${cpus().length} cores, Node.js ${process.version}`,
+  );
+  const slots = Array.from({ length: PROCESSES }, (_, slot) =>
+    keep('participant.js', () => ({ ...settings, threads: slot % 3, mayStarve: slot === 0 })),
+  );
+  const vandal = keep('vandal.js', () => settings);
+  const end = performance.now() + minutes * 60_000;
+  let reported = performance.now();
+  while (
+    performance.now() < end &&
+    problems.length === 0 &&
+    !existsSync(join(directory, 'overlaps'))
+  ) {
+    await new Promise((next) => setTimeout(next, 20 + chance.below(200)));
+    disturb();
+    if (performance.now() - reported > 60_000) {
+      reported = performance.now();
+      console.log(
+        `chaos: ${Math.round((end - reported) / 60_000)} minutes to go, ${JSON.stringify(counts)}`,
+      );
+    }
+  }
+  stopping = true;
+  for (const { child } of children) {
+    child.kill('SIGCONT');
+    if (child.connected) child.send('stop');
+  }
+  const stuck = setTimeout(() => {
+    for (const { child, kind } of children) {
+      if (values.sabotage === undefined)
+        problems.push(`${kind} ${child.pid} is stuck: ${waitingIn(child.pid)}`);
+      child.kill('SIGKILL');
+    }
+  }, END_PATIENCE);
+  await Promise.all([...slots, vandal]);
+  clearTimeout(stuck);
+}
+
+// Starts it again as often as it is killed, until the end.
+async function keep(file, settingsOf) {
+  while (!stopping && problems.length === 0) {
+    const settings = { ...settingsOf(), seed: nextSeed++ };
+    const child = fork(new URL(file, import.meta.url), [JSON.stringify(settings)], {
+      // Few descriptors, so that they can be used up.
+      execPath: 'sh',
+      execArgv: ['-c', `ulimit -n ${DESCRIPTORS}; exec "$@"`, 'sh', process.execPath],
+    });
+    const entry = { child, kind: file, ended: once(child, 'exit'), ready: false };
+    children.add(entry);
+    counts.started++;
+    let last;
+    child.on('message', (message) => {
+      if (message.ready) {
+        entry.ready = true;
+        if (stopping) child.send('stop');
+      }
+      if (message.terminated) {
+        dead.add(message.terminated);
+        counts.terminated++;
+      }
+      if (message.left ?? message.done) last = message;
+    });
+    const [status, signal] = await entry.ended;
+    children.delete(entry);
+    if (signal !== null) dead.add(String(child.pid));
+    else if (status !== 0) problems.push(`${file} ${child.pid} ended with ${status}`);
+    forget(child.pid);
+    if (last?.left) compare(child.pid, last);
+    if (last?.done)
+      for (const [what, times] of Object.entries(last.done))
+        counts[what] = (counts[what] ?? 0) + times;
+  }
+}
+
+function disturb() {
+  const participants = [...children].filter(
+    ({ kind, ready }) => ready && kind === 'participant.js',
+  );
+  if (participants.length === 0) return;
+  const { child } = chance.pick(participants);
+  if (chance.chance(0.5)) {
+    counts.killed++;
+    child.kill('SIGKILL');
+  } else {
+    counts.stopped++;
+    child.kill('SIGSTOP');
+    setTimeout(() => child.kill('SIGCONT'), chance.below(300));
+  }
+}
+
+function forget(pid) {
+  try {
+    unlinkSync(join(directory, 'alive', String(pid)));
+  } catch (error) {
+    if (error.code !== 'ENOENT') throw error;
+  }
+}
+
+function compare(pid, { before, left }) {
+  for (const what of ['descriptors', 'threads']) {
+    if (left[what] > before[what]) {
+      problems.push(
+        `participant ${pid} has ${left[what]} ${what} at the end, ${before[what]} at first`,
+      );
+    }
+  }
+}
+
+function waitingIn(pid) {
+  try {
+    return readFileSync(`/proc/${pid}/wchan`, 'utf8');
+  } catch (error) {
+    return error.code;
+  }
+}
+
+async function report() {
+  const total = { exclusive: 0, shared: 0 };
+  const overlaps = existsSync(join(directory, 'overlaps'))
+    ? readFileSync(join(directory, 'overlaps'), 'utf8').trim().split('\n')
+    : [];
+  for (const name of NAMES) {
+    const found = await judge(join(directory, `${name}.log`), dead);
+    total.exclusive += found.exclusive;
+    total.shared += found.shared;
+    overlaps.push(...found.problems.map((problem) => `${name}: ${problem}`));
+  }
+  console.log(`chaos: ${total.exclusive} exclusive and ${total.shared} shared acquisitions`);
+  console.log(`chaos: ${JSON.stringify(counts)}`);
+  for (const problem of [...overlaps.slice(0, 10), ...problems]) console.log(`  ${problem}`);
+  console.log(
+    `chaos: ${overlaps.length} overlaps and lost updates, ${problems.length} other problems`,
+  );
+  const good =
+    values.sabotage === undefined ? overlaps.length + problems.length === 0 : overlaps.length > 0;
+  console.log(good ? 'chaos: passed' : 'chaos: FAILED');
+  process.exitCode = good ? 0 : 1;
+}
