@@ -37,7 +37,7 @@ if (
   process.exit(64);
 }
 
-const NAMES = ['red', 'green', 'blue'];
+const NAMES = ['red', 'orange', 'yellow', 'green', 'blue'];
 const PROCESSES = 6;
 const DESCRIPTORS = 256;
 /** How long the last waits may take when nothing disturbs them any more, in milliseconds. */
@@ -104,7 +104,7 @@ async function storm() {
     problems.length === 0 &&
     !existsSync(join(directory, 'overlaps'))
   ) {
-    await new Promise((next) => setTimeout(next, 20 + chance.below(200)));
+    await new Promise((next) => setTimeout(next, 50 + chance.below(1000)));
     disturb();
     if (performance.now() - reported > 60_000) {
       reported = performance.now();
@@ -155,8 +155,8 @@ async function keep(file, settingsOf) {
     });
     const [status, signal] = await entry.ended;
     children.delete(entry);
-    if (signal !== null) dead.add(String(child.pid));
-    else if (status !== 0) problems.push(`${file} ${child.pid} ended with ${status}`);
+    if (signal !== null || status !== 0) dead.add(String(child.pid));
+    if (signal === null && status !== 0) problems.push(`${file} ${child.pid} ended with ${status}`);
     forget(child.pid);
     if (last?.left) compare(child.pid, last);
     if (last?.done)

@@ -1,14 +1,15 @@
 // The critical section, and three witnesses that know nothing of locks or clocks: a counter that
-// is read and written in two steps, a file that only one can create, and a log of begin and end
-// marks. The judge reads the log; the other two speak up at once.
+// is read and written in two steps, a link that only one can create, and a log of begin and end
+// marks. The judge reads the log; the other two speak up at once. Nothing of it wants a descriptor,
+// of which there may be none left.
 import {
   appendFileSync,
   closeSync,
   existsSync,
-  linkSync,
   openSync,
-  readFileSync,
+  readlinkSync,
   readSync,
+  symlinkSync,
   unlinkSync,
   writeFileSync,
   writeSync,
@@ -30,7 +31,6 @@ export class Sections {
   constructor(directory, id) {
     this.#directory = directory;
     this.#id = id;
-    writeFileSync(this.#ownWitness(), id);
   }
 
   /** Opens what the sections of a name need, so that none of it fails where descriptors run out. */
@@ -49,7 +49,7 @@ export class Sections {
     await this.#enter(witness, name);
     const value = readCounter(counter) + 1;
     await work();
-    if (!existsSync(witness) || readFileSync(witness, 'utf8') !== this.#id) {
+    if (ownerOf(witness) !== this.#id) {
       this.#overlap(name, 'somebody else took the witness away');
     }
     writeSync(counter, String(value).padStart(DIGITS), 0);
@@ -68,23 +68,24 @@ export class Sections {
   }
 
   close() {
-    for (const { log, counter } of this.#files.values())
-      for (const file of [log, counter]) closeSync(file);
-    unlinkSync(this.#ownWitness());
+    for (const { log, counter } of this.#files.values()) {
+      closeSync(log);
+      closeSync(counter);
+    }
   }
 
   async #enter(witness, name) {
     const end = performance.now() + PATIENCE;
     for (;;) {
       try {
-        linkSync(this.#ownWitness(), witness);
+        symlinkSync(this.#id, witness);
         return;
       } catch (error) {
         if (error.code !== 'EEXIST') throw error;
       }
       // Left behind by one that was killed inside, or by one that is inside now. A process frees
       // its locks before it is gone, so that this may take a moment.
-      const owner = contentOf(witness);
+      const owner = ownerOf(witness);
       if (owner === undefined || performance.now() > end) {
         this.#overlap(name, owner === undefined ? 'an owner left' : `${owner} is inside as well`);
         return;
@@ -101,10 +102,6 @@ export class Sections {
   #overlap(name, what) {
     appendFileSync(join(this.#directory, 'overlaps'), `${name}: in ${this.#id}: ${what}\n`);
   }
-
-  #ownWitness() {
-    return join(this.#directory, `${this.#id}.witness`);
-  }
 }
 
 /** Whether a participant has ended: its process, or its thread in it. */
@@ -113,9 +110,9 @@ function isGone(directory, id) {
   return [pid, id].some((one) => !existsSync(join(directory, 'alive', one)));
 }
 
-function contentOf(path) {
+function ownerOf(witness) {
   try {
-    return readFileSync(path, 'utf8');
+    return readlinkSync(witness);
   } catch (error) {
     if (error.code === 'ENOENT') return undefined;
     throw error;
