@@ -30,7 +30,7 @@
           "sources": [
             "native/lock_win.cc", "native/wait_win.cc", "native/process_win.cc", "native/lock_facts_win.cc",
             "native/process_facts_win.cc", "native/command_line_win.cc", "native/job_win.cc",
-            "native/folders_win.cc", "native/watch_win.cc", "native/text_win.cc", "native/wine.cc", "native/addon_win.cc",
+            "native/folders_win.cc", "native/held_win.cc", "native/watch_win.cc", "native/text_win.cc", "native/wine.cc", "native/addon_win.cc",
             "native/addon_facts.cc"
           ],
           "libraries": ["-lole32.lib", "-lshell32.lib", "-ladvapi32.lib"],

@@ -3,6 +3,7 @@
 #include <libproc.h>
 #include <mach/mach_time.h>
 #include <pwd.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -133,7 +134,9 @@ ProcessFacts process_facts(int pid) {
   return facts;
 }
 
-// Unlike elsewhere, those who wait for the lock are told from those who hold it.
+// Unlike elsewhere, those who wait for the lock are told from those who hold it,
+// this process too. libproc leaves out whom this user may not look into: other
+// users' processes, unless it is root.
 Openers openers_of(const std::string& path) {
   Openers found;
   struct stat file;
@@ -149,9 +152,14 @@ Openers openers_of(const std::string& path) {
   pids.resize(static_cast<size_t>(got) / sizeof(pid_t));
   for (const pid_t pid : pids) {
     // The list also has who maps the file, or had it open a moment ago.
-    if (pid != ::getpid() && was_granted(pid, file)) found.pids.push_back(pid);
+    if (was_granted(pid, file)) found.pids.push_back(pid);
   }
   return found;
+}
+
+std::string file_system_of(const std::string& directory) {
+  struct statfs system;
+  return ::statfs(directory.c_str(), &system) == 0 ? system.f_fstypename : "";
 }
 
 // XNU keeps flock's locks and fcntl's in one list, and F_GETLK reports either

@@ -106,7 +106,7 @@ bool still_at_path(const OpenFile& file, const std::string& path) {
          status.st_ino == file.inode;
 }
 
-Outcome try_acquire(const std::string& path, Mode mode) {
+Outcome try_acquire(const std::string& path, Mode mode, bool /*wait_follows*/) {
   const int operation = (mode == Mode::shared ? LOCK_SH : LOCK_EX) | LOCK_NB;
   for (int round = 0; round < kMaxReplacements; ++round) {
     OpenFile file;
