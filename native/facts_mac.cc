@@ -19,7 +19,8 @@ namespace {
 
 // fcntl.h shows it to the kernel alone, but proc_pidfdinfo hands out the
 // kernel's flags whole (XNU, proc_info.c: fill_fileinfo). flock(2) sets it when
-// it grants, and it stays until the descriptor is closed.
+// it grants, and it stays until the descriptor is closed. So in 11417.101; an old
+// XNU, that has it as FHASLOCK, sets it before it waits, and shows waiters too.
 constexpr uint32_t kWasLocked = 0x4000;
 
 // The clock may be set back, and a boot may come to the same microsecond.
