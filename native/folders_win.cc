@@ -79,10 +79,9 @@ Failure make_directory(const std::string& path, Scope scope) {
   const DWORD code = ::GetLastError();
   ::LocalFree(shared.lpSecurityDescriptor);
   if (created) return {};
-  if (code == ERROR_ALREADY_EXISTS) {
-    return is_plain_directory(wide) ? Failure{} : failure("CreateDirectoryW", ERROR_DIRECTORY);
-  }
-  return failure("CreateDirectoryW", code);
+  // One that is there is told as that or, to some users, as a refusal.
+  if (is_plain_directory(wide)) return {};
+  return failure("CreateDirectoryW", code == ERROR_ALREADY_EXISTS ? ERROR_DIRECTORY : code);
 }
 
 }  // namespace kernel_lock

@@ -52,8 +52,9 @@ const { EACCES, EMFILE, ENFILE, ENOMEM, ENOSYS, EPERM, ESRCH } = constants.errno
 /**
  * Asks the process that holds the lock to stop (SIGTERM, or SIGKILL with `force`), and waits until
  * the kernel has freed the lock. All holders of a shared lock are asked, also where one of them
- * may not be signalled; on Windows those that can be told from who only has the file open. Resolves to `true` when they are gone, to `false` when nobody held the
- * lock. A process that acquires it meanwhile is left alone, even where it got the pid of the first.
+ * may not be signalled; on Windows those that can be told from who only has the file open. Resolves
+ * to `true` when they are gone, to `false` when nobody held the lock. A process that acquires it
+ * meanwhile is left alone, even where it got the pid of the first.
  *
  * No stranger is hit: Linux (5.3 and newer) and Windows signal through a handle that pins the very
  * process that was verified to hold the lock. Linux before 5.3 and macOS have none: there the pid
