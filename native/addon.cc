@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "addon_platform.h"
+#include "addon_values.h"
 #include "lock.h"
 #include "process.h"
 #include "record.h"
@@ -26,6 +27,7 @@ constexpr int kHeld = -1;
 constexpr int kUnsafe = -2;
 constexpr int kPending = -3;
 constexpr int kDeadlock = -4;
+constexpr int kGone = -5;
 
 struct Held {
   Handle handle;
@@ -73,7 +75,6 @@ class Environment final : public Owner, public Observer {
   bool WaitsConflicting(const std::string& path, Mode mode) const;
   uint64_t Keep(Handle handle, Mode mode, std::string path);
   Napi::Value ToValue(const Outcome& outcome, Mode mode, std::string path);
-  Napi::Value ToValue(const Failure& failure);
 
   struct Pending {
     std::shared_ptr<Ticket> ticket;
@@ -98,8 +99,6 @@ Mode ToMode(const Napi::Value& shared) {
   return shared.As<Napi::Boolean>().Value() ? Mode::shared : Mode::exclusive;
 }
 
-std::string ToText(const Napi::Value& text) { return text.As<Napi::String>().Utf8Value(); }
-
 // A string of bytes, one character each.
 std::string ToBytes(const Napi::Value& bytes) {
   size_t size = 0;
@@ -118,12 +117,8 @@ Napi::Value FromId(Napi::Env env, uint64_t id) {
   return Napi::Number::New(env, static_cast<double>(id));
 }
 
-Napi::Value Environment::ToValue(const Failure& failure) {
-  if (failure.syscall == nullptr) return env_.Undefined();
-  Napi::Object object = Napi::Object::New(env_);
-  object.Set("syscall", failure.syscall);
-  object.Set("errno", failure.code);
-  return object;
+Napi::Value ToProcessValue(Napi::Env env, const Failure& failure) {
+  return is_gone(failure) ? Napi::Number::New(env, kGone) : ToValue(env, failure);
 }
 
 Napi::Value Environment::ToValue(const Outcome& outcome, Mode mode, std::string path) {
@@ -138,7 +133,7 @@ Napi::Value Environment::ToValue(const Outcome& outcome, Mode mode, std::string 
     case Status::failed:
       break;
   }
-  return ToValue(outcome.failure);
+  return kernel_lock::ToValue(env_, outcome.failure);
 }
 
 uint64_t Environment::Keep(Handle handle, Mode mode, std::string path) {
@@ -176,13 +171,13 @@ Napi::Value Environment::SetRecordHead(const Napi::CallbackInfo& info) {
 }
 
 // tryAcquire(path, shared, recordTail, orderly): lock id, kHeld, kUnsafe or a
-// failure. Orderly: do not overtake those of this process who wait.
+// failure. Orderly: a wait follows, so do not overtake those of this process who wait.
 Napi::Value Environment::TryAcquire(const Napi::CallbackInfo& info) {
   std::string path = ToText(info[0]);
   const Mode mode = ToMode(info[1]);
-  if (info[3].As<Napi::Boolean>().Value() && has_waiters(path))
-    return Napi::Number::New(env_, kHeld);
-  const Outcome outcome = try_acquire(path, mode);
+  const bool orderly = info[3].As<Napi::Boolean>().Value();
+  if (orderly && has_waiters(path)) return Napi::Number::New(env_, kHeld);
+  const Outcome outcome = try_acquire(path, mode, orderly);
   if (outcome.status == Status::acquired) {
     char record[kRecordBytes];
     if (compose_record(record, *record_head_, ToText(info[2]))) {
@@ -216,7 +211,7 @@ Napi::Value Environment::Enqueue(const Napi::CallbackInfo& info) {
   const Failure failure = enqueue(path, ticket);
   if (failure.syscall != nullptr) {
     Forget(id);
-    return ToValue(failure);
+    return kernel_lock::ToValue(env_, failure);
   }
   return FromId(env_, id);
 }
@@ -360,17 +355,17 @@ Napi::Value Environment::LockStateOf(const Napi::CallbackInfo& info) {
   return env_.Undefined();
 }
 
-// pinProcess(pid): process or a failure
+// pinProcess(pid): process, kGone or a failure
 Napi::Value Environment::PinProcess(const Napi::CallbackInfo& info) {
   const Pinned pinned = pin_process(info[0].As<Napi::Number>().Int32Value());
-  if (pinned.handle == kNoHandle) return ToValue(pinned.failure);
+  if (pinned.handle == kNoHandle) return ToProcessValue(env_, pinned.failure);
   return Napi::Number::New(env_, static_cast<double>(pinned.handle));
 }
 
-// signalProcess(process, signal): undefined or a failure
+// signalProcess(process, signal): undefined, kGone or a failure
 Napi::Value Environment::SignalProcess(const Napi::CallbackInfo& info) {
-  return ToValue(signal_process(static_cast<Handle>(info[0].As<Napi::Number>().Int64Value()),
-                                info[1].As<Napi::Number>().Int32Value()));
+  const auto process = static_cast<Handle>(info[0].As<Napi::Number>().Int64Value());
+  return ToProcessValue(env_, signal_process(process, info[1].As<Napi::Number>().Int32Value()));
 }
 
 // unpinProcess(process)
@@ -384,7 +379,7 @@ Napi::Value Environment::ReplaceProcess(const Napi::CallbackInfo& info) {
   const auto list = info[0].As<Napi::Array>();
   std::vector<std::string> arguments;
   for (uint32_t i = 0; i < list.Length(); ++i) arguments.push_back(ToBytes(list.Get(i)));
-  return ToValue(replace_process(arguments, held_.at(ToId(info[1])).handle));
+  return kernel_lock::ToValue(env_, replace_process(arguments, held_.at(ToId(info[1])).handle));
 }
 
 template <Napi::Value (Environment::*method)(const Napi::CallbackInfo&)>

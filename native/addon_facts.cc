@@ -1,13 +1,12 @@
 #include "addon_facts.h"
 
+#include "addon_values.h"
 #include "facts.h"
 
 namespace kernel_lock {
 namespace {
 
 using Info = Napi::CallbackInfo;
-
-std::string ToText(const Napi::Value& text) { return text.As<Napi::String>().Utf8Value(); }
 
 template <typename List, typename Convert>
 Napi::Array ToArray(Napi::Env env, const List& list, Convert convert) {
@@ -52,11 +51,19 @@ Napi::Value GetOpeners(const Info& info) {
   return ToArray(env, openers.pids, [&](int pid) { return Napi::Number::New(env, pid); });
 }
 
+// fileSystem(directory): its name, or undefined where the system won't tell
+Napi::Value GetFileSystem(const Info& info) {
+  const std::string name = file_system_of(ToText(info[0]));
+  if (name.empty()) return info.Env().Undefined();
+  return Napi::String::New(info.Env(), name);
+}
+
 }  // namespace
 
 void export_facts(Napi::Env env, Napi::Object exports) {
   exports.Set("processFacts", Napi::Function::New<GetProcessFacts>(env, "processFacts"));
   exports.Set("openers", Napi::Function::New<GetOpeners>(env, "openers"));
+  exports.Set("fileSystem", Napi::Function::New<GetFileSystem>(env, "fileSystem"));
 }
 
 }  // namespace kernel_lock

@@ -1,22 +1,14 @@
 #include "addon_facts.h"
 #include "addon_platform.h"
+#include "addon_values.h"
 #include "folders.h"
+#include "held_win.h"
 #include "job.h"
 
 namespace kernel_lock {
 namespace {
 
 using Info = Napi::CallbackInfo;
-
-std::string ToText(const Napi::Value& text) { return text.As<Napi::String>().Utf8Value(); }
-
-Napi::Value ToValue(Napi::Env env, const Failure& failure) {
-  if (failure.syscall == nullptr) return env.Undefined();
-  Napi::Object object = Napi::Object::New(env);
-  object.Set("syscall", failure.syscall);
-  object.Set("errno", failure.code);
-  return object;
-}
 
 // knownFolder(user): path or a failure
 Napi::Value GetKnownFolder(const Info& info) {
@@ -26,9 +18,16 @@ Napi::Value GetKnownFolder(const Info& info) {
   return Napi::String::New(info.Env(), folder.path);
 }
 
-// makeSharedDirectory(path): undefined or a failure
-Napi::Value MakeSharedDirectory(const Info& info) {
-  return ToValue(info.Env(), make_shared_directory(ToText(info[0])));
+// makeDirectory(path, everybodys): undefined or a failure
+Napi::Value MakeDirectory(const Info& info) {
+  const bool everybodys = info[1].As<Napi::Boolean>().Value();
+  const Scope scope = everybodys ? Scope::machine : Scope::user;
+  return ToValue(info.Env(), make_directory(ToText(info[0]), scope));
+}
+
+// holds(path): whether this process holds a lock on the file
+Napi::Value GetHolds(const Info& info) {
+  return Napi::Boolean::New(info.Env(), holds(ToText(info[0])));
 }
 
 // runInJob(arguments): the exit code or a failure
@@ -46,8 +45,8 @@ Napi::Value RunInJob(const Info& info) {
 void export_platform(Napi::Env env, Napi::Object exports) {
   export_facts(env, exports);
   exports.Set("knownFolder", Napi::Function::New<GetKnownFolder>(env, "knownFolder"));
-  exports.Set("makeSharedDirectory",
-              Napi::Function::New<MakeSharedDirectory>(env, "makeSharedDirectory"));
+  exports.Set("makeDirectory", Napi::Function::New<MakeDirectory>(env, "makeDirectory"));
+  exports.Set("holds", Napi::Function::New<GetHolds>(env, "holds"));
   exports.Set("runInJob", Napi::Function::New<RunInJob>(env, "runInJob"));
 }
 

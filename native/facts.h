@@ -25,12 +25,16 @@ struct ProcessFacts {
 // All empty where there is no such process.
 ProcessFacts process_facts(int pid);
 
-// The processes, other than this one, that have the file open: holders and
-// waiters alike. `known` is false where the system won't tell.
+// macOS: the processes that hold a lock on the file, as far as this user may look
+// into them. Windows: the other processes that have it open, holders and waiters
+// alike. `known` is false where the system won't tell.
 struct Openers {
   bool known = false;
   std::vector<int> pids;
 };
 Openers openers_of(const std::string& path);
+
+// What the system calls the directory's file system; empty where it won't tell.
+std::string file_system_of(const std::string& directory);
 
 }  // namespace kernel_lock

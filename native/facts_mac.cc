@@ -3,6 +3,7 @@
 #include <libproc.h>
 #include <mach/mach_time.h>
 #include <pwd.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -18,7 +19,8 @@ namespace {
 
 // fcntl.h shows it to the kernel alone, but proc_pidfdinfo hands out the
 // kernel's flags whole (XNU, proc_info.c: fill_fileinfo). flock(2) sets it when
-// it grants, and it stays until the descriptor is closed.
+// it grants, and it stays until the descriptor is closed. So in 11417.101; an old
+// XNU, that has it as FHASLOCK, sets it before it waits, and shows waiters too.
 constexpr uint32_t kWasLocked = 0x4000;
 
 // The clock may be set back, and a boot may come to the same microsecond.
@@ -133,7 +135,9 @@ ProcessFacts process_facts(int pid) {
   return facts;
 }
 
-// Unlike elsewhere, those who wait for the lock are told from those who hold it.
+// Unlike elsewhere, those who wait for the lock are told from those who hold it,
+// this process too. libproc leaves out whom this user may not look into: other
+// users' processes, unless it is root.
 Openers openers_of(const std::string& path) {
   Openers found;
   struct stat file;
@@ -149,9 +153,14 @@ Openers openers_of(const std::string& path) {
   pids.resize(static_cast<size_t>(got) / sizeof(pid_t));
   for (const pid_t pid : pids) {
     // The list also has who maps the file, or had it open a moment ago.
-    if (pid != ::getpid() && was_granted(pid, file)) found.pids.push_back(pid);
+    if (was_granted(pid, file)) found.pids.push_back(pid);
   }
   return found;
+}
+
+std::string file_system_of(const std::string& directory) {
+  struct statfs system;
+  return ::statfs(directory.c_str(), &system) == 0 ? system.f_fstypename : "";
 }
 
 // XNU keeps flock's locks and fcntl's in one list, and F_GETLK reports either

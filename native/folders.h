@@ -16,9 +16,10 @@ struct Folder {
 };
 Folder known_folder(Scope scope);
 
-// Makes the directory of the locks that all users share: everybody can create
-// and open lock files in it, and nobody but administrators can delete or
-// replace one. One that is there already is left as it is.
-Failure make_shared_directory(const std::string& path);
+// Makes the directory of a scope's locks. The one that all users share: everybody
+// can create and open lock files in it, and nobody but administrators can delete
+// or replace one. One that is there already is left as it is; a link in its place
+// is a failure.
+Failure make_directory(const std::string& path, Scope scope);
 
 }  // namespace kernel_lock

@@ -32,15 +32,32 @@ bool is_plain_directory(const std::wstring& path) {
              FILE_ATTRIBUTE_DIRECTORY;
 }
 
+// `C:\x` or `\\server\share`.
+bool is_absolute(const wchar_t* path) {
+  return path[0] != L'\0' &&
+         ((path[1] == L':' && path[2] == L'\\') || (path[0] == L'\\' && path[1] == L'\\'));
+}
+
 }  // namespace
 
 Folder known_folder(Scope scope) {
   const KNOWNFOLDERID& id = scope == Scope::machine ? FOLDERID_ProgramData : FOLDERID_LocalAppData;
-  PWSTR path = nullptr;
-  const HRESULT result = ::SHGetKnownFolderPath(id, KF_FLAG_DONT_VERIFY, nullptr, &path);
   Folder folder;
+  // Where no user is named, the variables in the registry's paths (%USERPROFILE%,
+  // %ProgramData%) are looked up in this process's environment.
+  HANDLE token = nullptr;
+  if (!::OpenProcessToken(::GetCurrentProcess(), TOKEN_QUERY | TOKEN_IMPERSONATE | TOKEN_DUPLICATE,
+                          &token)) {
+    folder.failure = failure("OpenProcessToken", ::GetLastError());
+    return folder;
+  }
+  PWSTR path = nullptr;
+  const HRESULT result = ::SHGetKnownFolderPath(id, KF_FLAG_DONT_VERIFY, token, &path);
+  ::CloseHandle(token);
   if (FAILED(result)) {
     folder.failure = failure("SHGetKnownFolderPath", static_cast<DWORD>(result) & 0xffff);
+  } else if (!is_absolute(path)) {
+    folder.failure = failure("SHGetKnownFolderPath", ERROR_BAD_PATHNAME);
   } else {
     folder.path = to_utf8(path, ::lstrlenW(path));
   }
@@ -48,22 +65,23 @@ Folder known_folder(Scope scope) {
   return folder;
 }
 
-Failure make_shared_directory(const std::string& path) {
+Failure make_directory(const std::string& path, Scope scope) {
   const std::wstring wide = long_path(path);
   if (wide.empty()) return failure("CreateDirectoryW", ERROR_INVALID_NAME);
-  SECURITY_ATTRIBUTES security = {sizeof(security), nullptr, FALSE};
-  if (!::ConvertStringSecurityDescriptorToSecurityDescriptorW(
-          kSharedRights, SDDL_REVISION_1, &security.lpSecurityDescriptor, nullptr)) {
+  SECURITY_ATTRIBUTES shared = {sizeof(shared), nullptr, FALSE};
+  if (scope == Scope::machine &&
+      !::ConvertStringSecurityDescriptorToSecurityDescriptorW(
+          kSharedRights, SDDL_REVISION_1, &shared.lpSecurityDescriptor, nullptr)) {
     return failure("ConvertStringSecurityDescriptorToSecurityDescriptorW", ::GetLastError());
   }
-  const bool created = ::CreateDirectoryW(wide.c_str(), &security) != 0;
+  const bool created =
+      ::CreateDirectoryW(wide.c_str(), scope == Scope::machine ? &shared : nullptr) != 0;
   const DWORD code = ::GetLastError();
-  ::LocalFree(security.lpSecurityDescriptor);
+  ::LocalFree(shared.lpSecurityDescriptor);
   if (created) return {};
-  if (code == ERROR_ALREADY_EXISTS) {
-    return is_plain_directory(wide) ? Failure{} : failure("CreateDirectoryW", ERROR_DIRECTORY);
-  }
-  return failure("CreateDirectoryW", code);
+  // One that is there is told as that or, to some users, as a refusal.
+  if (is_plain_directory(wide)) return {};
+  return failure("CreateDirectoryW", code == ERROR_ALREADY_EXISTS ? ERROR_DIRECTORY : code);
 }
 
 }  // namespace kernel_lock

@@ -36,8 +36,10 @@ struct Outcome {
 };
 
 // One attempt that never blocks. When it returns `acquired`, the locked file
-// was the one at `path` at a moment after the lock was taken.
-Outcome try_acquire(const std::string& path, Mode mode);
+// was the one at `path` at a moment after the lock was taken. On Windows other
+// programs can be in the way of opening the file: they are given half a second,
+// or, before a wait that gives it to them in a thread of its own, count as `held`.
+Outcome try_acquire(const std::string& path, Mode mode, bool wait_follows = false);
 
 // A missing record breaks nothing (a full disk, a read-only descriptor), so
 // this reports no error.

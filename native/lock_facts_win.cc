@@ -130,53 +130,50 @@ Answer is_exclusive(const std::wstring& path) {
 }
 
 // A level 2 oplock "is granted if there are no byte-range locks on the stream";
-// whoever locks afterwards breaks it and is not made to wait.
-Answer is_locked(const std::wstring& path) {
+// whoever locks afterwards breaks it and is not made to wait. It is granted on a
+// locked file that is empty, too (FsRtlCheckLockForOplockRequest "returns TRUE if
+// the AllocationSize is 0"), and may be refused for another program's oplock.
+bool is_surely_free(const std::wstring& path) {
   HANDLE handle = open_shared(path, GENERIC_READ, FILE_FLAG_OVERLAPPED);
-  if (handle == INVALID_HANDLE_VALUE) return Answer::unknown;
-  Answer answer = Answer::unknown;
+  if (handle == INVALID_HANDLE_VALUE) return false;
+  bool granted = false;
   OVERLAPPED overlapped = {};
   overlapped.hEvent = ::CreateEventW(nullptr, TRUE, FALSE, nullptr);
-  if (overlapped.hEvent != nullptr && !needs_probing(handle)) {
+  if (overlapped.hEvent != nullptr && !lacks_oplocks(handle)) {
     DWORD size;
     const bool done = ::DeviceIoControl(handle, FSCTL_REQUEST_OPLOCK_LEVEL_2, nullptr, 0, nullptr,
                                         0, &size, &overlapped) != 0;
-    const DWORD error = ::GetLastError();
-    if (!done && error == ERROR_IO_PENDING) {
-      answer = Answer::no;
+    granted = !done && ::GetLastError() == ERROR_IO_PENDING;
+    if (granted) {
       ::CancelIoEx(handle, &overlapped);
       ::GetOverlappedResult(handle, &overlapped, &size, TRUE);
-    } else if (!done && error == ERROR_OPLOCK_NOT_GRANTED) {
-      answer = Answer::yes;
     }
   }
   if (overlapped.hEvent != nullptr) ::CloseHandle(overlapped.hEvent);
   ::CloseHandle(handle);
-  return answer;
+  return granted;
 }
 
-bool can_lock(HANDLE handle, Mode mode) {
+DWORD lock_for_an_instant(HANDLE handle, Mode mode) {
   OVERLAPPED overlapped = {};
-  if (lock_byte(handle, mode, LOCKFILE_FAIL_IMMEDIATELY, overlapped) != 0) return false;
+  const DWORD error = lock_byte(handle, mode, LOCKFILE_FAIL_IMMEDIATELY, overlapped);
+  if (error != 0) return error;
   overlapped = {};
   ::UnlockFileEx(handle, 0, 1, 0, &overlapped);
-  return true;
+  return 0;
 }
 
 // The last resort; whoever acquires shrugs this off.
 LockState probe(const std::wstring& path) {
   HANDLE handle = open_shared(path, GENERIC_READ, 0);
   if (handle == INVALID_HANDLE_VALUE) return LockState::unknown;
-  LockState state = LockState::exclusive;
-  if (!needs_probing(handle)) {
-    state = LockState::unknown;
-  } else if (can_lock(handle, Mode::exclusive)) {
-    state = LockState::free;
-  } else if (can_lock(handle, Mode::shared)) {
-    state = LockState::shared;
-  }
+  const DWORD exclusive = lock_for_an_instant(handle, Mode::exclusive);
+  const bool readers =
+      exclusive == ERROR_LOCK_VIOLATION && lock_for_an_instant(handle, Mode::shared) == 0;
   ::CloseHandle(handle);
-  return state;
+  if (exclusive == 0) return LockState::free;
+  if (exclusive != ERROR_LOCK_VIOLATION) return LockState::unknown;
+  return readers ? LockState::shared : LockState::exclusive;
 }
 
 // Nobody who holds the lock keeps others from opening the file, so who does that
@@ -204,19 +201,22 @@ Openers openers_of(const std::string& path) {
   return openers;
 }
 
+std::string file_system_of(const std::string& directory) {
+  HANDLE handle = open_shared(long_path(directory), 0, FILE_FLAG_BACKUP_SEMANTICS);
+  if (handle == INVALID_HANDLE_VALUE) return {};
+  wchar_t name[MAX_PATH + 1];
+  const bool known = ::GetVolumeInformationByHandleW(handle, nullptr, 0, nullptr, nullptr, nullptr,
+                                                     name, MAX_PATH + 1) != 0;
+  ::CloseHandle(handle);
+  return known ? to_utf8(name, ::lstrlenW(name)) : std::string();
+}
+
 LockState lock_state(const std::string& path) {
   const std::wstring wide = long_path(path);
   if (wide.empty() || is_out_of_use(wide)) return LockState::free;
   const Answer exclusive = is_exclusive(wide);
   if (exclusive == Answer::yes) return LockState::exclusive;
-  switch (is_locked(wide)) {
-    case Answer::no:
-      return LockState::free;
-    case Answer::yes:
-      return exclusive == Answer::no ? LockState::shared : LockState::exclusive;
-    case Answer::unknown:
-      break;
-  }
+  if (exclusive == Answer::no && is_surely_free(wide)) return LockState::free;
   return probe(wide);
 }
 

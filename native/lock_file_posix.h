@@ -9,6 +9,9 @@
 
 namespace kernel_lock {
 
+// The permissions of a lock file, whatever the umask.
+extern const mode_t kFileMode;
+
 struct OpenFile {
   int fd = -1;
   dev_t device = 0;

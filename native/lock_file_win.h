@@ -16,11 +16,16 @@ struct OpenFile {
   uint64_t index = 0;
 };
 
+// How long an open is tried again that a virus scanner, a backup or a deletion
+// in progress is in the way of.
+constexpr ULONGLONG kContentionMs = 500;
+
 // Opens (or creates) the lock file without following or truncating it. `flags`
 // may add FILE_FLAG_OVERLAPPED. `acquired` here means: opened. Who is in the way
-// of that is given half a second; with an `interrupt`, a program that shares the
+// of that is given the grace; with an `interrupt`, a program that shares the
 // file with nobody is given the time until that is signalled.
-Outcome open_lock_file(const std::string& path, DWORD flags, HANDLE interrupt, OpenFile& file);
+Outcome open_lock_file(const std::string& path, DWORD flags, HANDLE interrupt, OpenFile& file,
+                       ULONGLONG grace_ms = kContentionMs);
 
 // Whether `path` still leads to the opened file. Nobody can delete or rename
 // it, because nobody is granted that sharing; its directory can be renamed.
@@ -30,10 +35,9 @@ bool still_at_path(const OpenFile& file, const std::string& path);
 // is reset but for its event. Returns 0 or what GetLastError said.
 DWORD lock_byte(HANDLE handle, Mode mode, DWORD flags, OVERLAPPED& overlapped);
 
-// Whether nothing but trying the lock tells if it is held: on a remote file,
-// for which oplocks are denied, and on Wine, which has none and lets locked
-// bytes be read.
-bool needs_probing(HANDLE handle);
+// Whether an oplock says nothing of a lock: on a remote file, for which oplocks are
+// denied, and on Wine, which has none and lets locked bytes be read.
+bool lacks_oplocks(HANDLE handle);
 
 constexpr int kMaxReplacements = 1000;
 

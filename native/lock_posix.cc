@@ -12,9 +12,6 @@ namespace {
 
 constexpr int kOpenFlags = O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK | O_NOCTTY;
 
-// The sticky bit keeps systemd-tmpfiles, which deletes old files in /tmp even
-// while they are locked (before v254), away from a regular file.
-constexpr mode_t kFileMode = S_ISVTX | S_IRUSR | S_IWUSR | S_IRGRP | S_IROTH;
 constexpr mode_t kPermissionBits = 07777;
 
 Outcome failed(const char* syscall) { return {Status::failed, kNoHandle, {syscall, errno}}; }
@@ -35,18 +32,18 @@ int open_retrying(const char* path, int flags, mode_t mode = 0) {
   return moved;
 }
 
-// Where the sticky bit is refused (macOS allows it to root alone), the
-// permissions still have to be independent of the umask.
+// Where the sticky bit is refused (as some file systems do), the permissions still
+// have to be independent of the umask.
 void set_mode(int fd) {
   if (::fchmod(fd, kFileMode) != 0) ::fchmod(fd, kFileMode & ~S_ISVTX);
 }
 
 // A creator under a strict umask makes the file readable for others an instant
-// after it appears. A file without the sticky bit may be in that instant.
+// after it appears. A file that lacks permissions may be in that instant.
 bool may_be_in_creation(const std::string& path) {
   struct stat status;
   return ::lstat(path.c_str(), &status) == 0 && S_ISREG(status.st_mode) &&
-         (status.st_mode & S_ISVTX) == 0;
+         (status.st_mode & kFileMode) != kFileMode;
 }
 
 }  // namespace
@@ -92,7 +89,7 @@ Outcome open_lock_file(const std::string& path, OpenFile& file) {
     return {Status::unsafe, kNoHandle, {}};
   }
   if (created ? (status.st_mode & kPermissionBits) != kFileMode
-              : (status.st_mode & S_ISVTX) == 0 && status.st_uid == ::geteuid()) {
+              : (kFileMode & ~status.st_mode & S_ISVTX) != 0 && status.st_uid == ::geteuid()) {
     set_mode(file.fd);
   }
   file.device = status.st_dev;
@@ -106,7 +103,7 @@ bool still_at_path(const OpenFile& file, const std::string& path) {
          status.st_ino == file.inode;
 }
 
-Outcome try_acquire(const std::string& path, Mode mode) {
+Outcome try_acquire(const std::string& path, Mode mode, bool /*wait_follows*/) {
   const int operation = (mode == Mode::shared ? LOCK_SH : LOCK_EX) | LOCK_NB;
   for (int round = 0; round < kMaxReplacements; ++round) {
     OpenFile file;

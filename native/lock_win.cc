@@ -1,3 +1,4 @@
+#include "held_win.h"
 #include "lock_file_win.h"
 #include "text_win.h"
 #include "wine.h"
@@ -5,9 +6,6 @@
 namespace kernel_lock {
 namespace {
 
-// How long an open is tried again that a virus scanner, a backup or a deletion
-// in progress is in the way of.
-constexpr ULONGLONG kContentionMs = 500;
 constexpr DWORD kPauseMs = 5;
 constexpr DWORD kLongPauseMs = 50;
 
@@ -74,25 +72,58 @@ bool is_contention(DWORD error) {
          error == ERROR_DELETE_PENDING || error == ERROR_LOCK_VIOLATION;
 }
 
-bool write_at(HANDLE handle, const char* bytes, size_t size, DWORD offset) {
+// `transfer(overlapped)` reads or writes at the offset, on a handle of either kind.
+template <typename Transfer>
+bool transfer_at(HANDLE handle, DWORD offset, DWORD& size, Transfer transfer) {
   OVERLAPPED overlapped = {};
   overlapped.Offset = offset;
   overlapped.hEvent = ::CreateEventW(nullptr, TRUE, FALSE, nullptr);
   if (overlapped.hEvent == nullptr) return false;
-  DWORD written = 0;
-  bool done = ::WriteFile(handle, bytes, static_cast<DWORD>(size), &written, &overlapped) != 0;
+  bool done = transfer(overlapped) != 0;
   if (!done && ::GetLastError() == ERROR_IO_PENDING) {
-    done = ::GetOverlappedResult(handle, &overlapped, &written, TRUE) != 0;
+    done = ::GetOverlappedResult(handle, &overlapped, &size, TRUE) != 0;
   }
   ::CloseHandle(overlapped.hEvent);
   return done;
+}
+
+bool write_at(HANDLE handle, const char* bytes, size_t size, DWORD offset) {
+  DWORD written = 0;
+  return transfer_at(handle, offset, written, [&](OVERLAPPED& overlapped) {
+    return ::WriteFile(handle, bytes, static_cast<DWORD>(size), &written, &overlapped);
+  });
+}
+
+bool reads_at(HANDLE handle, const std::string& bytes, DWORD offset) {
+  std::string found(bytes.size(), '\0');
+  DWORD size = 0;
+  return transfer_at(handle, offset, size,
+                     [&](OVERLAPPED& overlapped) {
+                       return ::ReadFile(handle, &found[0], static_cast<DWORD>(found.size()), &size,
+                                         &overlapped);
+                     }) &&
+         size == found.size() && found == bytes;
+}
+
+// Where several have the file open, the record decides who is taken for the
+// holder. One that has let go and waits again must not be. Another reader's
+// record stays.
+void blank_record(HANDLE handle, const std::string& record) {
+  if (record.empty() || !reads_at(handle, record, 1)) return;
+  write_at(handle, std::string(record.size(), ' ').data(), record.size(), 1);
+}
+
+// Whether asking who holds it means trying it; see lock_state.
+bool is_probed(HANDLE handle) {
+  LARGE_INTEGER size;
+  return lacks_oplocks(handle) || (::GetFileSizeEx(handle, &size) && size.QuadPart == 0);
 }
 
 DWORD lock_at_once(HANDLE handle, Mode mode) {
   constexpr int kProbes = 3;
   OVERLAPPED overlapped = {};
   DWORD error = lock_byte(handle, mode, LOCKFILE_FAIL_IMMEDIATELY, overlapped);
-  for (int i = 0; i < kProbes && error == ERROR_LOCK_VIOLATION && needs_probing(handle); ++i) {
+  for (int i = 0; i < kProbes && error == ERROR_LOCK_VIOLATION && is_probed(handle); ++i) {
     ::Sleep(1);  // somebody's probe may have been in the way
     error = lock_byte(handle, mode, LOCKFILE_FAIL_IMMEDIATELY, overlapped);
   }
@@ -101,10 +132,15 @@ DWORD lock_at_once(HANDLE handle, Mode mode) {
 
 }  // namespace
 
-Outcome open_lock_file(const std::string& path, DWORD flags, HANDLE interrupt, OpenFile& file) {
+Outcome open_lock_file(const std::string& path, DWORD flags, HANDLE interrupt, OpenFile& file,
+                       ULONGLONG grace_ms) {
   const std::wstring wide = long_path(path);
-  if (wide.empty()) return {Status::unsafe, kNoHandle, {}};
-  const ULONGLONG deadline = ::GetTickCount64() + kContentionMs;
+  if (wide.empty()) {
+    const DWORD error = ::GetLastError();
+    if (error == ERROR_BAD_DEVICE) return {Status::unsafe, kNoHandle, {}};
+    return failed("GetFullPathNameW", error);
+  }
+  const ULONGLONG deadline = ::GetTickCount64() + grace_ms;
   Opened opened = open_or_create(wide, flags);
   while (is_contention(opened.error)) {
     if (exists_and_is_not_plain(wide)) return {Status::unsafe, kNoHandle, {}};
@@ -148,7 +184,7 @@ bool still_at_path(const OpenFile& file, const std::string& path) {
          index_of(information) == file.index;
 }
 
-bool needs_probing(HANDLE handle) {
+bool lacks_oplocks(HANDLE handle) {
   FILE_REMOTE_PROTOCOL_INFO remote;
   return on_wine() ||
          ::GetFileInformationByHandleEx(handle, FileRemoteProtocolInfo, &remote, sizeof(remote));
@@ -162,10 +198,14 @@ DWORD lock_byte(HANDLE handle, Mode mode, DWORD flags, OVERLAPPED& overlapped) {
   return ::LockFileEx(handle, flags, 0, 1, 0, &overlapped) ? 0 : ::GetLastError();
 }
 
-Outcome try_acquire(const std::string& path, Mode mode) {
+Outcome try_acquire(const std::string& path, Mode mode, bool wait_follows) {
   for (int round = 0; round < kMaxReplacements; ++round) {
     OpenFile file;
-    const Outcome opened = open_lock_file(path, 0, nullptr, file);
+    const Outcome opened = open_lock_file(path, 0, nullptr, file, wait_follows ? 0 : kContentionMs);
+    if (wait_follows && opened.status == Status::failed &&
+        is_contention(static_cast<DWORD>(opened.failure.code))) {
+      return {Status::held, kNoHandle, {}};
+    }
     if (opened.status != Status::acquired) return opened;
     const DWORD error = lock_at_once(file.handle, mode);
     if (error != 0) {
@@ -173,8 +213,11 @@ Outcome try_acquire(const std::string& path, Mode mode) {
       if (error == ERROR_LOCK_VIOLATION) return {Status::held, kNoHandle, {}};
       return failed("LockFileEx", error);
     }
-    if (still_at_path(file, path)) return opened;
-    release(to_handle(file.handle));
+    if (still_at_path(file, path)) {
+      remember_held(opened.handle);
+      return opened;
+    }
+    release(opened.handle);
   }
   return {Status::unsafe, kNoHandle, {}};
 }
@@ -184,9 +227,11 @@ void write_record(Handle handle, const char* record, size_t size) {
   if (!write_at(from_handle(handle), record, size, 0)) {
     write_at(from_handle(handle), record + 1, size - 1, 1);
   }
+  remember_record(handle, record + 1, size - 1);
 }
 
 void release(Handle handle) {
+  blank_record(from_handle(handle), forget_held(handle));
   // Closing alone frees the lock too, but "the time it takes for the operating
   // system to unlock these locks depends upon available system resources".
   OVERLAPPED overlapped = {};

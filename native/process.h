@@ -16,6 +16,9 @@ struct Pinned {
 };
 Pinned pin_process(int pid);
 Failure signal_process(Handle process, int signal);
+
+// Whether that failed because there is no such process, or no more.
+bool is_gone(const Failure& failure);
 void unpin_process(Handle process);
 
 // Remembers what the runtime is about to change of the standard streams.

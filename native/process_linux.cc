@@ -26,6 +26,8 @@ Failure signal_process(Handle process, int signal) {
   return {"pidfd_send_signal", errno};
 }
 
+bool is_gone(const Failure& failure) { return failure.code == ESRCH; }
+
 void unpin_process(Handle process) { ::close(static_cast<int>(process)); }
 
 }  // namespace kernel_lock

@@ -44,6 +44,8 @@ Failure signal_process(Handle process, int signal) {
   return {};
 }
 
+bool is_gone(const Failure& failure) { return failure.code == ESRCH; }
+
 void unpin_process(Handle process) { delete identity_of(process); }
 
 }  // namespace kernel_lock

@@ -21,16 +21,15 @@ Failure failure(const char* syscall, DWORD code) { return {syscall, static_cast<
 
 bool has_ended(HANDLE process) { return ::WaitForSingleObject(process, 0) == WAIT_OBJECT_0; }
 
-// Events of this process's own making that it must not obey itself.
-std::atomic<int> g_own_events{0};
+// Until when (GetTickCount64) a Ctrl-C may be of this process's own making, which
+// it must not obey itself. One that never comes, because whoever started this
+// process had it ignore Ctrl-C, must not swallow the user's next.
+constexpr ULONGLONG kOwnEventMs = 1000;
+std::atomic<ULONGLONG> g_own_event_until{0};
 
 BOOL WINAPI ignore_own_event(DWORD event) {
   if (event != CTRL_C_EVENT) return FALSE;
-  int left = g_own_events.load();
-  while (left > 0) {
-    if (g_own_events.compare_exchange_weak(left, left - 1)) return TRUE;
-  }
-  return FALSE;
+  return g_own_event_until.exchange(0) > ::GetTickCount64() ? TRUE : FALSE;
 }
 
 // A console event can be addressed to everybody on the console or to a process
@@ -52,10 +51,10 @@ Failure send_console_event(HANDLE process) {
   if (!is_alone_with(pid)) return failure(kCall, ERROR_NOT_SUPPORTED);
   static const BOOL installed = ::SetConsoleCtrlHandler(ignore_own_event, TRUE);
   if (!installed) return failure(kCall, ERROR_NOT_SUPPORTED);
-  ++g_own_events;
+  g_own_event_until = ::GetTickCount64() + kOwnEventMs;
   if (::GenerateConsoleCtrlEvent(CTRL_C_EVENT, 0)) return {};
   const DWORD code = ::GetLastError();
-  --g_own_events;
+  g_own_event_until = 0;
   return failure(kCall, code);
 }
 
@@ -95,6 +94,8 @@ Failure signal_process(Handle handle, int signal) {
       return failure("TerminateProcess", ERROR_NOT_SUPPORTED);
   }
 }
+
+bool is_gone(const Failure& failure) { return failure.code == static_cast<int>(kGone); }
 
 void unpin_process(Handle process) { ::CloseHandle(from_handle(process)); }
 

@@ -37,7 +37,10 @@ std::wstring long_path(const std::string& path) {
   std::wstring full(size, L'\0');
   full.resize(::GetFullPathNameW(given.c_str(), size, &full[0], nullptr));
   if (full.empty() || full.size() >= size) return {};
-  if (starts_with(full, LR"(\\.\)") || starts_with(full, LR"(\\?\)")) return {};
+  if (starts_with(full, LR"(\\.\)") || starts_with(full, LR"(\\?\)")) {
+    ::SetLastError(ERROR_BAD_DEVICE);
+    return {};
+  }
   if (starts_with(full, LR"(\\)")) return LR"(\\?\UNC\)" + full.substr(2);
   return LR"(\\?\)" + full;
 }

@@ -124,12 +124,17 @@ Outcome BlockingWait::acquire(const std::string& path, Mode mode) {
     OpenFile file;
     const Outcome opened = open_lock_file(path, file);
     if (opened.status != Status::acquired) return opened;
-    int error;
-    do {
-      state_->blocking.store(true);
-      error = state_->interrupted.load() ? EINTR : ::flock(file.fd, operation) == 0 ? 0 : errno;
-      state_->blocking.store(false);
-    } while (error == 0 && mode == Mode::shared && !let_readers_in(file.fd));
+    state_->blocking.store(true);
+    const bool called_off = state_->interrupted.load();
+    const int error = called_off ? EINTR : ::flock(file.fd, operation) == 0 ? 0 : errno;
+    state_->blocking.store(false);
+    if (error == 0 && mode == Mode::shared && !let_readers_in(file.fd)) {
+      // Not with this descriptor: it has been granted a lock, and looks like a
+      // holder's from then on (facts_mac.cc).
+      ::close(file.fd);
+      --round;
+      continue;
+    }
     if (error == 0 && still_at_path(file, path)) return opened;
     release(file.fd);
     if (error == EINTR) return {Status::interrupted, kNoHandle, {}};

@@ -1,5 +1,6 @@
 // A wait is an overlapped LockFileEx: the kernel queues the waiters first in
 // first out. The thread waits for its result and for the interrupt at once.
+#include "held_win.h"
 #include "lock_file_win.h"
 #include "wine.h"
 
@@ -94,7 +95,10 @@ Outcome BlockingWait::acquire(const std::string& path, Mode mode) {
     if (opened.status != Status::acquired) return opened;
     const DWORD error = wine ? wait_on_wine(file.handle, mode, interrupt)
                              : wait_for_byte(file.handle, mode, interrupt);
-    if (error == 0 && still_at_path(file, path)) return opened;
+    if (error == 0 && still_at_path(file, path)) {
+      remember_held(opened.handle);
+      return opened;
+    }
     if (error == 0) {
       release(opened.handle);
       continue;

@@ -9,19 +9,23 @@ export class LockTable {
   locksOn(path: string): FileLocks {
     const state = native().lockState(path);
     if (state === 'free') return UNLOCKED;
-    const others = native().openers?.(path);
-    if (state === undefined && !others?.length) return UNLOCKED;
-    // The system leaves this process out; where nobody else has the file, it is the holder.
-    const pids = others?.length === 0 ? [process.pid] : (others ?? []);
+    const openers = native().openers?.(path);
+    // Windows tells openers: holders, those who wait, and those who look.
+    const { holds } = native();
+    const own = holds?.(path) ? [process.pid] : [];
+    const exclusivelyOwn = state === 'exclusive' && own.length > 0;
+    const pids = exclusivelyOwn ? own : [...own, ...(openers ?? [])];
+    if (pids.length === 0 && (state === undefined || native().lockState(path) === 'free')) {
+      return UNLOCKED; // the holder ended meanwhile
+    }
+    const isCertain = exclusivelyOwn || (openers !== undefined && state !== undefined);
     return {
       held: true,
       shared: state === 'shared',
       callers: pids,
       holders: pids.map((pid) => ({ pid, caller: pid })),
       waiters: undefined,
-      needsRecord:
-        process.platform === 'win32' &&
-        (state === undefined || others === undefined || pids.length > 1),
+      needsRecord: holds !== undefined && !(isCertain && pids.length === 1),
     };
   }
 
@@ -31,14 +35,13 @@ export class LockTable {
   }
 
   /**
-   * The process itself, where it has the file of the lock open; `undefined` where the system does
-   * not tell. This process is left out of what the system tells.
+   * The process itself, where it holds the lock; of another one, Windows tells only whether it has
+   * the file open. `undefined` where the system does not tell.
    */
   callersOf(pid: number, path: string): number[] | undefined {
-    if (pid === process.pid) return [];
-    return native()
-      .openers?.(path)
-      ?.filter((opener) => opener === pid);
+    const { holds, openers } = native();
+    if (pid === process.pid && holds !== undefined) return holds(path) ? [pid] : [];
+    return openers?.(path)?.filter((opener) => opener === pid);
   }
 }
 
@@ -77,9 +80,9 @@ export function privateDirectory(_directory: string): undefined {
   return undefined;
 }
 
-/** Not told by these systems. */
-export function fileSystemOf(_directory: string): undefined {
-  return undefined;
+/** What the file system of the directory is called: `apfs`, `NTFS`. */
+export function fileSystemOf(directory: string): string | undefined {
+  return native().fileSystem?.(directory);
 }
 
 /** Node has them as they were typed, on Windows; elsewhere in UTF-8. */

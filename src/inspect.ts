@@ -87,18 +87,22 @@ export function locksOn(name: string, path: string, table?: LockTable): FileLock
 function holdersOnly(path: string, locks: FileLocks): FileLocks {
   if (locks.needsRecord !== true) return locks;
   const { pid, startToken: token } = readRecord(path) ?? {};
-  const named = locks.holders.map((holder) => holder.pid);
+  const own = locks.callers.filter((caller) => caller === process.pid); // that is known by itself
+  const others = locks.callers.filter((caller) => caller !== process.pid);
   const confirmed =
     pid !== undefined &&
+    pid !== process.pid &&
     token !== undefined &&
     token === startToken(pid) &&
-    (named.length === 0 || named.includes(pid));
-  if (!confirmed) return { ...locks, holders: [], callers: [], unknown: [OPENERS_ONLY] };
-  return { ...locks, holders: [{ pid, caller: pid }], callers: [pid] };
+    (others.length === 0 || others.includes(pid));
+  const callers = confirmed ? [...own, pid] : own;
+  const holders = callers.map((caller) => ({ pid: caller, caller }));
+  return { ...locks, holders, callers, unknown: confirmed ? [] : [openersOnly(own)] };
 }
 
-const OPENERS_ONLY =
-  'Who holds it is not known: this system tells at most who has the lock file open, and its owner record names none of them';
+function openersOnly(own: readonly number[]): string {
+  return `Who ${own.length > 0 ? 'else ' : ''}holds it is not known: this system tells at most who has the lock file open, and its owner record names none of them`;
+}
 
 function readLockTable(directory: string): LockTable {
   try {

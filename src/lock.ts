@@ -271,6 +271,11 @@ function acquireNow(request: LockRequest, wait: boolean | number): Lock | undefi
   updateRecordHead();
   const orderly = wait !== false;
   const { path, shared, recordTail } = request;
+  // On Windows any user may have put a link there, before the first lock of the machine.
+  if (request.ownDirectory && request.everybodys && !sharedDirectories.has(dirname(path))) {
+    makeDirectory(request);
+    sharedDirectories.add(dirname(path));
+  }
   let result = native().tryAcquire(path, shared, recordTail, orderly);
   if (request.ownDirectory && typeof result === 'object' && isMissingDirectory(result)) {
     makeDirectory(request);
@@ -281,14 +286,17 @@ function acquireNow(request: LockRequest, wait: boolean | number): Lock | undefi
   return result === HELD ? undefined : granted(request, result, 0);
 }
 
+const sharedDirectories = new Set<string>();
+
 function makeDirectory(request: LockRequest): void {
-  if (request.everybodys && native().makeSharedDirectory !== undefined) {
-    const failure = native().makeSharedDirectory?.(dirname(request.path));
+  const directory = dirname(request.path);
+  if (native().makeDirectory !== undefined) {
+    const failure = native().makeDirectory?.(directory, request.everybodys);
     if (failure !== undefined) throw errorOf(failure, request);
     return;
   }
   try {
-    mkdirSync(dirname(request.path), { recursive: true, mode: 0o700 });
+    mkdirSync(directory, { recursive: true, mode: 0o700 });
   } catch (error) {
     const { syscall = 'mkdir', errno = 0 } = error as NodeJS.ErrnoException;
     throw errorOf({ syscall, errno: -errno }, request);

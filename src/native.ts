@@ -16,6 +16,7 @@ export const HELD = -1;
 export const UNSAFE = -2;
 export const PENDING = -3;
 export const DEADLOCK = -4;
+export const GONE = -5;
 
 /** The native part, as addon.cc exports it. Locks, tickets and processes are numbers from 0. */
 export interface Native {
@@ -41,18 +42,26 @@ export interface Native {
   unwatch(lock: number): void;
   touch(lock: number): void;
   lockState(path: string): 'free' | 'shared' | 'exclusive' | undefined;
+  /** `GONE` where there is no such process. */
   pinProcess(pid: number): number | Failure;
-  signalProcess(process: number, signal: number): Failure | undefined;
+  signalProcess(process: number, signal: number): typeof GONE | Failure | undefined;
   unpinProcess(process: number): void;
   /** The arguments are bytes, one character each. */
   replaceProcess(args: readonly string[], lock: number): Failure;
   /** macOS and Windows. */
   processFacts?(pid: number): NativeProcessFacts;
-  /** macOS: who holds a lock on the file. Windows: who has it open; not this process. */
+  /**
+   * macOS: who holds a lock on the file, other users' processes only for root. Windows: who has it
+   * open, this process left out.
+   */
   openers?(path: string): number[] | undefined;
+  /** macOS and Windows. */
+  fileSystem?(directory: string): string | undefined;
   /** Windows. */
   knownFolder?(user: boolean): string | Failure;
-  makeSharedDirectory?(path: string): Failure | undefined;
+  makeDirectory?(path: string, everybodys: boolean): Failure | undefined;
+  /** Whether this process, in any of its threads, holds a lock on the file. */
+  holds?(path: string): boolean;
   /** Runs a program that can't outlive this process, and blocks until its end. */
   runInJob?(args: readonly string[]): number | Failure;
 }

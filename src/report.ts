@@ -138,6 +138,9 @@ export function stillRunning(
     ...seen.flatMap(({ pid }) => {
       const error = refusals.get(pid);
       if (error === undefined || error.code === 'EPERM') return [];
+      if (error.code === 'ERROR_NOT_SUPPORTED') {
+        return [`PID ${pid} ${WINDOWS_CAN_NOT_ASK}; ${option} ends it`];
+      }
       return [`PID ${pid} could not be signalled: ${error.message}`];
     }),
     ...asked.flatMap((holder) => whyDeaf(holder, force) ?? []),
@@ -151,6 +154,8 @@ export function stillRunning(
   return [...reasons, ...(helps ? [advice] : [])].join('; ');
 }
 
+const WINDOWS_CAN_NOT_ASK =
+  'could not be asked: Windows has no signal for that, only Ctrl-C to a process that shares this console with nobody else';
 const FIRST_PROCESS = 1;
 
 function whyDeaf({ pid, status }: Holder, force: boolean): string | undefined {

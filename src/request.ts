@@ -53,6 +53,7 @@ const CANNOT_LOCK: ReadonlySet<number> = new Set(
         errno.ENOLCK,
         errno.ENOSYS,
         errno.EOPNOTSUPP,
+        errno.ENOTSUP, // another number on macOS: SMB has no flock
         errno.EINVAL,
       ],
 );

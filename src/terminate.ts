@@ -6,7 +6,7 @@ import { constants } from 'node:os';
 import { LockDeadlockError, LockPathError, LockSystemError, LockTimeoutError } from './errors.js';
 import { locksOn, statusOf } from './inspect.js';
 import type { FileLocks, LockHolder } from './kernel.js';
-import { type Failure, native } from './native.js';
+import { type Failure, GONE, native } from './native.js';
 import { checkInput, LOCATION_OPTIONS } from './options.js';
 import { readRecord } from './owner.js';
 import { lockFile } from './path.js';
@@ -52,8 +52,9 @@ const { EACCES, EMFILE, ENFILE, ENOMEM, ENOSYS, EPERM, ESRCH } = constants.errno
 /**
  * Asks the process that holds the lock to stop (SIGTERM, or SIGKILL with `force`), and waits until
  * the kernel has freed the lock. All holders of a shared lock are asked, also where one of them
- * may not be signalled. Resolves to `true` when they are gone, to `false` when nobody held the
- * lock. A process that acquires it meanwhile is left alone, even where it got the pid of the first.
+ * may not be signalled; on Windows those that can be told from who only has the file open. Resolves
+ * to `true` when they are gone, to `false` when nobody held the lock. A process that acquires it
+ * meanwhile is left alone, even where it got the pid of the first.
  *
  * No stranger is hit: Linux (5.3 and newer) and Windows signal through a handle that pins the very
  * process that was verified to hold the lock. Linux before 5.3 and macOS have none: there the pid
@@ -77,9 +78,11 @@ export async function killRunning(name: string, options: KillOptions = {}): Prom
   const message = `'${name}' is still held: ${why}`;
   if (outcome === 'running') throw new LockTimeoutError(message, details);
   if (cause === undefined) throw new LockPathError('LOCK_PERMISSION', message, details);
-  const { syscall, errno = 0 } = cause;
-  const failure = { ...details, syscall, errno: -errno, cause };
-  if ([EMFILE, ENFILE, ENOMEM].includes(-errno)) throw new LockSystemError(message, failure);
+  const { syscall } = cause;
+  const errno = cause.errno === undefined ? undefined : -cause.errno;
+  const failure = { ...details, syscall, errno, cause };
+  if (errno !== undefined && [EMFILE, ENFILE, ENOMEM].includes(errno))
+    throw new LockSystemError(message, failure);
   throw new LockPathError('LOCK_PERMISSION', message, failure);
 }
 
@@ -97,6 +100,8 @@ export async function terminate(name: string, options: KillOptions = {}): Promis
     const token = tokens.has(caller) ? startToken(caller) : undefined;
     return tokens.has(caller) && (token === undefined || token === tokens.get(caller));
   };
+  // Windows, several with the file open: whoever is named later may have held it all the time.
+  const hasUnnamed = first.needsRecord === true && (first.shared || first.callers.length === 0);
   const { holders } = statusOf(name, path, first);
   const asked = new Set<number>();
   const refusals: Termination['refusals'] = new Map();
@@ -119,13 +124,13 @@ export async function terminate(name: string, options: KillOptions = {}): Promis
   for (;;) {
     const locks = locksOn(name, path);
     // Held by nobody that can be named may still be them.
-    const byOthers = locks.callers.length > 0 && !locks.callers.some(isIncumbent);
+    const byOthers = !hasUnnamed && locks.callers.length > 0 && !locks.callers.some(isIncumbent);
     if (!locks.held || byOthers) return ended('gone', locks);
     const targets = locks.holders.filter(({ caller }) => isIncumbent(caller));
     for (const pid of nextToAsk(targets, asked)) {
       asked.add(pid);
       const refused = signalHolder(pid, name, path, isIncumbent, signal);
-      if (refused !== undefined && refused.errno !== ESRCH) refusals.set(pid, systemError(refused));
+      if (refused !== undefined && refused !== GONE) refusals.set(pid, refused);
     }
     for (const pid of refusals.keys()) {
       if (!targets.some((target) => target.pid === pid)) refusals.delete(pid);
@@ -168,19 +173,23 @@ function signalHolder(
   path: string,
   isIncumbent: Incumbency,
   signal: number,
-): Failure | undefined {
+): NodeJS.ErrnoException | typeof GONE | undefined {
   const pinned = native().pinProcess(pid);
+  if (pinned === GONE) return GONE;
   // A kernel before 5.3 has no such handle: verify, then signal by pid at once.
-  if (typeof pinned !== 'number' && pinned.errno !== ENOSYS) return pinned;
+  if (typeof pinned !== 'number' && pinned.errno !== ENOSYS) return systemError(pinned);
   try {
     const confirmed = isHolder(pid, name, path, isIncumbent);
-    if (confirmed === false) return { syscall: 'pidfd_open', errno: ESRCH };
-    const send = (number: number) =>
+    if (confirmed === false) return GONE;
+    // Who may not be looked into may not be signalled either, as a rule.
+    const number = confirmed ? signal : PROBE;
+    const refused =
       typeof pinned === 'number'
         ? native().signalProcess(pinned, number)
         : signalByPid(pid, number);
-    // Who may not be looked into may not be signalled either, as a rule.
-    return confirmed ? send(signal) : (send(PROBE) ?? { syscall: 'opendir', errno: EACCES });
+    if (refused === GONE) return GONE;
+    if (refused !== undefined) return systemError(refused);
+    return confirmed ? undefined : unconfirmed();
   } finally {
     if (typeof pinned === 'number') native().unpinProcess(pinned);
   }
@@ -206,11 +215,19 @@ function isHolder(
   return agrees || undefined;
 }
 
-function signalByPid(pid: number, signal: number): Failure | undefined {
+function signalByPid(pid: number, signal: number): Failure | typeof GONE | undefined {
   try {
     process.kill(pid, signal);
     return undefined;
   } catch (error) {
-    return { syscall: 'kill', errno: -((error as NodeJS.ErrnoException).errno ?? EPERM) };
+    const errno = -((error as NodeJS.ErrnoException).errno ?? EPERM);
+    return errno === ESRCH ? GONE : { syscall: 'kill', errno };
   }
+}
+
+// On Linux this user may not look at the descriptors of the process.
+function unconfirmed(): NodeJS.ErrnoException {
+  return process.platform === 'linux'
+    ? systemError({ syscall: 'opendir', errno: EACCES })
+    : new Error('the system does not tell whether it holds the lock');
 }

@@ -72,11 +72,11 @@ export function buildTests(root, target, toolchain) {
   const programs = { main: main.link([...libraries, ...objects], PROGRAM) };
   if (target.os !== 'win') return programs;
   const wait = tests('wait-tests');
-  const shimmed = ['native/lock_win.cc', 'native/wait_win.cc'].map((source) =>
-    wait.compile(source, ['-include', 'test/native/async_lock_shim.h']),
+  const shimmed = ['native/lock_win.cc', 'native/wait_win.cc', 'native/lock_facts_win.cc'].map(
+    (source) => wait.compile(source, ['-include', 'test/native/async_lock_shim.h']),
   );
-  const others = ['native/text_win.cc', 'test/native/wait_win_test.cc'].map((source) =>
-    wait.compile(source),
+  const others = ['native/held_win.cc', 'native/text_win.cc', 'test/native/wait_win_test.cc'].map(
+    (source) => wait.compile(source),
   );
   return { ...programs, wait: wait.link([...shimmed, ...others], PROGRAM) };
 }

@@ -9,7 +9,7 @@ swprintf wcslen wcstod wcstof wcstol wcstold wcstoll wcstoul wcstoull wmemchr wm
 fflush fprintf fputc fwrite snprintf stderr vfprintf __stderrp
 
 close closedir dirfd fchmod fcntl flock fstat futimens lstat open opendir pipe2 pwrite read readdir
-readlinkat tee
+readlink readlinkat statfs tee inotify_add_watch inotify_init1 inotify_rm_watch kevent kqueue poll
 clock_gettime nanosleep usleep __clock_gettime64 __nanosleep_time64
 execvp geteuid getpid getppid getpwuid_r getrlimit kill prctl prlimit sched_yield setrlimit syscall sysconf
 __fstat_time64 __futimens_time64 __lstat_time64
@@ -31,7 +31,7 @@ _Unwind_DeleteException _Unwind_GetIP _Unwind_GetLanguageSpecificData _Unwind_Ge
 _Unwind_RaiseException _Unwind_Resume _Unwind_SetGR _Unwind_SetIP
 
 mach_timebase_info proc_listpidspath proc_pidfdinfo proc_pidinfo proc_pidpath sysctl
-sysctlbyname fstat$INODE64 lstat$INODE64 __bzero
+sysctlbyname fstat$INODE64 lstat$INODE64 statfs$INODE64 __bzero
 `
     .trim()
     .split(/\s+/),

@@ -5,6 +5,8 @@
 #include <atomic>
 #include <thread>
 
+#include "../../native/facts.h"
+#include "../../native/held_win.h"
 #include "../../native/text_win.h"
 #include "cases.h"
 
@@ -139,6 +141,48 @@ void spellings(const std::string& /*path*/) {
   check(long_path(R"(\\server\share\b.lock)") == LR"(\\?\UNC\server\share\b.lock)", "a share");
 }
 
+void foreign_lock_of_an_empty_file(const std::string& path) {
+  HANDLE file = open_with(path, GENERIC_READ, kShareAll);
+  check(lock_state(path) == LockState::free, "it is free");
+  for (const DWORD flags : {DWORD{0}, DWORD{LOCKFILE_EXCLUSIVE_LOCK}}) {
+    OVERLAPPED range = {};
+    check(::LockFileEx(file, flags, 0, 1, 0, &range) != 0, "it is locked");
+    check(lock_state(path) == (flags == 0 ? LockState::shared : LockState::exclusive),
+          "that is seen");
+    check(!holds(path), "this process did not acquire it");
+    range = {};
+    ::UnlockFileEx(file, 0, 1, 0, &range);
+    check(lock_state(path) == LockState::free, "it is free again");
+  }
+  ::CloseHandle(file);
+}
+
+void own_locks(const std::string& path) {
+  check(!holds(path), "nothing at first");
+  const Outcome one = try_acquire(path, Mode::shared);
+  const Outcome two = try_acquire(path, Mode::shared);
+  const auto ticket = wait_for_lock(path);
+  release(one.handle);
+  check(holds(path), "one of two");
+  check(!holds(path + ".other"), "no other file");
+  release(two.handle);
+  Outcome outcome;
+  check(granted(ticket, outcome) && holds(path), "one that was waited for");
+  release(outcome.handle);
+  check(!holds(path), "nothing after that");
+}
+
+void endless_path(const std::string& path) {
+  constexpr size_t kTooLong = 40000;
+  const Outcome outcome = try_acquire(path + std::string(kTooLong, 'x'), Mode::exclusive);
+  check(outcome.status == Status::failed && outcome.failure.code != 0, "it is told why");
+}
+
+void name_of_file_system(const std::string& path) {
+  check(!file_system_of(path.substr(0, path.find_last_of("/\\"))).empty(), "there is one");
+  check(file_system_of(path + "\\missing").empty(), "none of a directory that is not there");
+}
+
 }  // namespace
 
 std::vector<Case> system_cases() {
@@ -154,6 +198,10 @@ std::vector<Case> system_cases() {
       {"names of devices", reserved_name},
       {"a missing directory", missing_directory},
       {"spellings of a path", spellings},
+      {"a foreign lock of an empty file", foreign_lock_of_an_empty_file},
+      {"what this process holds", own_locks},
+      {"a path of forty thousand characters", endless_path},
+      {"what the file system is called", name_of_file_system},
   };
 }
 

@@ -60,6 +60,12 @@ BOOL shim_lock(HANDLE file, DWORD flags, DWORD reserved, DWORD low, DWORD high,
   return FALSE;
 }
 
+BOOL shim_request_oplock(OVERLAPPED* overlapped) {
+  complete(overlapped, 0);
+  ::SetLastError(ERROR_IO_PENDING);
+  return FALSE;
+}
+
 kernel_lock::Handle g_holder = kernel_lock::kNoHandle;
 
 BOOL shim_cancel(HANDLE, OVERLAPPED* overlapped) {
@@ -84,7 +90,7 @@ namespace {
 
 using namespace kernel_lock;
 
-constexpr int kCases = 12;
+constexpr int kCases = 13;
 int g_checked = 0;
 int g_failures = 0;
 void check(const char* name, bool passed) {
@@ -167,6 +173,16 @@ int main(int count, char** arguments) {
     w.wait.interrupt();
     check("interrupted though granted", ends(w, 5000) && w.outcome.status == Status::interrupted);
     check("the late grant was given back", is_free());
+  }
+  {
+    const std::string empty = g_path + ".empty";
+    HANDLE file = ::CreateFileA(empty.c_str(), GENERIC_READ, FILE_SHARE_READ | FILE_SHARE_WRITE,
+                                nullptr, CREATE_NEW, FILE_ATTRIBUTE_NORMAL, nullptr);
+    OVERLAPPED range = {};
+    check("a locked empty file is held, whatever its oplock says",
+          ::LockFileEx(file, LOCKFILE_EXCLUSIVE_LOCK, 0, 1, 0, &range) != 0 &&
+              lock_state(empty) == LockState::exclusive);
+    ::CloseHandle(file);
   }
   return g_failures == 0 && g_checked == kCases ? 0 : 1;
 }

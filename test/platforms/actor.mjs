@@ -2,8 +2,9 @@
 // { id, value } or { id, error } in a line. Plain streams, because not every runtime has Node's
 // channel. It ends with its input.
 import { createInterface } from 'node:readline';
+import { startTimeOf } from './start-time.mjs';
 
-const { lock, lockSync, tryLock, inspect } = await import(process.argv[2]);
+const { lock, lockPath, lockSync, tryLock, inspect } = await import(process.argv[2]);
 const locks = new Map();
 let next = 1;
 
@@ -18,6 +19,8 @@ const verbs = {
   lockSync: (name, options) => keep(lockSync(name, options)),
   tryLock: (name, options) => keep(tryLock(name, options)),
   inspect,
+  lockPath,
+  startTime: () => startTimeOf(process.pid),
   release: (id) => locks.get(id).release(),
 };
 

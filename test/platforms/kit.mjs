@@ -5,8 +5,10 @@ import { join, resolve } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 
+export { startTimeOf } from './start-time.mjs';
+
 const [packageDirectory, scratch] = process.argv.slice(2).map((path) => resolve(path));
-export const here = fileURLToPath(new URL('.', import.meta.url));
+const here = fileURLToPath(new URL('.', import.meta.url));
 export const library = pathToFileURL(join(packageDirectory, 'dist', 'index.js')).href;
 export const {
   lock,
@@ -36,14 +38,22 @@ export class NotRun extends Error {}
 
 export class Actor {
   #answers = new Map();
-  #child = spawn(runtime, [...runtimeArgs, join(here, 'actor.mjs'), library], {
-    stdio: ['pipe', 'pipe', 'inherit'],
-  });
-  ended = new Promise((done) => this.#child.on('exit', (code, signal) => done(signal ?? code)));
+  #child;
   #next = 1;
 
-  static async start() {
-    const actor = new Actor();
+  constructor(options) {
+    this.#child = spawn(runtime, [...runtimeArgs, join(here, 'actor.mjs'), library], {
+      stdio: ['pipe', 'pipe', 'inherit'],
+      ...options,
+    });
+    this.ended = new Promise((done) =>
+      this.#child.on('exit', (code, signal) => done(signal ?? code)),
+    );
+  }
+
+  /** `options`: its `env` and `cwd`, where they are not this process's. */
+  static async start(options) {
+    const actor = new Actor(options);
     actors.add(actor);
     createInterface({ input: actor.#child.stdout }).on('line', (line) => {
       const { id, ...answer } = JSON.parse(line);

@@ -10,11 +10,13 @@ import {
   readFileSync,
   renameSync,
   rmSync,
+  statSync,
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
 import {
   Actor,
   at,
@@ -30,31 +32,43 @@ import {
   tryLock,
 } from './kit.mjs';
 
-const openerProgram = process.argv[4];
+// Wine has no PowerShell, and Windows need have no compiler.
+const POWERSHELL = ['-NoProfile', '-NonInteractive', '-ExecutionPolicy', 'Bypass', '-File'];
+const script = fileURLToPath(new URL('opener_win.ps1', import.meta.url));
+const openerCommand = process.argv[4]
+  ? [process.argv[4]]
+  : ['powershell.exe', ...POWERSHELL, script];
 
 /** A program that has the file open in the way of others; see opener_win.c. */
 class Opener {
   #child;
 
   static async start(...args) {
-    if (openerProgram === undefined) throw new NotRun('no OPENER was given');
+    const [program, ...before] = openerCommand;
     const opener = new Opener();
-    opener.#child = spawn(openerProgram, args, { stdio: ['pipe', 'pipe', 'inherit'] });
+    opener.#child = spawn(program, [...before, ...args], { stdio: ['pipe', 'pipe', 'inherit'] });
     opener.ended = new Promise((done) => opener.#child.on('exit', done));
     const [line] = await Promise.race([
       new Promise((said) => {
         createInterface({ input: opener.#child.stdout }).once('line', (text) => said([text]));
       }),
       opener.ended.then((code) => [`ended with ${code}`]),
+      new Promise((said) => {
+        opener.#child.once('error', ({ message }) => said([message]));
+      }),
     ]);
     equal(line, 'open', 'the opener');
     return opener;
   }
 
   stop() {
-    this.#child.stdin.end();
+    this.#child.kill();
     return this.ended;
   }
+}
+
+function parseRecord(text) {
+  return text.trim() === '' ? undefined : JSON.parse(text);
 }
 
 async function messageOf(call) {
@@ -238,6 +252,42 @@ export const windowsCases = {
     equal(await cancelled.catch((error) => error === reason), true);
     await opener.stop();
     (await waiting).release();
+  },
+  'a foreign lock of an empty file is seen': async () => {
+    const options = at();
+    const path = lockPath('bot', options);
+    const opener = await Opener.start('locked', path);
+    equal([statSync(path).size, inspect('bot', options).held], [0, true]);
+    for (const acquire of [lock, lockSync]) {
+      equal(await codeOf(() => acquire('bot', options)), 'LOCK_HELD');
+    }
+    equal(tryLock('bot', options), null);
+    await opener.stop();
+    (await lock('bot', { ...options, wait: 5000 })).release();
+  },
+  'who has let go is in the record no more, and leaves that of another reader': async () => {
+    const place = at();
+    const options = { ...place, shared: true };
+    const pidInRecord = () => parseRecord(readFileSync(lockPath('bot', place), 'utf8'))?.pid;
+    const [first, second] = [await Actor.start(), await Actor.start()];
+    const mine = await first.ask('lockSync', 'bot', options);
+    const other = await second.ask('lockSync', 'bot', options);
+    equal(pidInRecord(), second.pid);
+    await first.ask('release', mine);
+    equal(pidInRecord(), second.pid);
+    await second.ask('release', other);
+    equal(pidInRecord(), undefined);
+  },
+  'an asynchronous wait does not block its thread while a program is in the way': async () => {
+    const options = at();
+    const opener = await Opener.start('unshared', lockPath('bot', options));
+    const started = performance.now();
+    const waiting = lock('bot', { ...options, wait: 30_000 });
+    const blocked = performance.now() - started;
+    await opener.stop();
+    (await waiting).release();
+    // An attempt that does not wait gives such a program 500 ms.
+    equal(blocked < 400, true, `it took ${blocked} ms`);
   },
   'a deletion in progress is waited for': async () => {
     const options = at();
