@@ -183,7 +183,7 @@ Napi::Value Environment::TryAcquire(const Napi::CallbackInfo& info) {
   if (info[3].As<Napi::Boolean>().Value() && has_waiters(path))
     return Napi::Number::New(env_, kHeld);
   const Outcome outcome = try_acquire(path, mode);
-  if (outcome.status == Status::acquired) {
+  if (outcome.status == Status::acquired && outcome.takes_record) {
     char record[kRecordBytes];
     if (compose_record(record, *record_head_, ToText(info[2]))) {
       write_record(outcome.handle, record, sizeof(record));

@@ -130,7 +130,7 @@ Outcome BlockingWait::acquire(const std::string& path, Mode mode) {
       error = state_->interrupted.load() ? EINTR : ::flock(file.fd, operation) == 0 ? 0 : errno;
       state_->blocking.store(false);
     } while (error == 0 && mode == Mode::shared && !let_readers_in(file.fd));
-    if (error == 0 && still_at_path(file, path)) return opened;
+    if (error == 0 && adopt(file, path)) return opened;
     release(file.fd);
     if (error == EINTR) return {Status::interrupted, kNoHandle, {}};
     if (error != 0) return {Status::failed, kNoHandle, {"flock", error}};

@@ -82,6 +82,11 @@ const CANNOT_USE: ReadonlySet<number> = new Set(
       ],
 );
 
+// What open says of directories, sockets and devices, which may have been swapped since.
+const NO_FILE: ReadonlySet<number> = new Set(
+  onWindows ? [] : [errno.EISDIR, errno.ENXIO, errno.ENODEV],
+);
+
 /** Whether the failure says that the directory of the lock is not there. */
 export function isMissingDirectory(result: Failure): boolean {
   return (
@@ -103,7 +108,7 @@ export function errorOf(result: Failure | typeof UNSAFE, request: LockRequest): 
   }
   const cause = systemError(result, path);
   const details = { lockName, path, syscall: result.syscall, errno: result.errno, cause };
-  if (result.syscall === OPEN && !isRegularOrMissing(path)) {
+  if (result.syscall === OPEN && (NO_FILE.has(result.errno) || !isRegularOrMissing(path))) {
     return new LockPathError('LOCK_UNSAFE_PATH', `${path} ${UNSAFE_REASON}`, details);
   }
   if (result.syscall === LOCK && CANNOT_LOCK.has(result.errno)) {
