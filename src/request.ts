@@ -5,6 +5,7 @@ import { constants } from 'node:os';
 import { dirname } from 'node:path';
 import { type LockError, LockPathError, LockSystemError, LockUnsupportedError } from './errors.js';
 import { type Failure, UNSAFE } from './native.js';
+import { whyNotOwn } from './own-directory.js';
 import { fileSystemOf } from './system.js';
 
 export interface LockRequest {
@@ -98,6 +99,14 @@ export function isMissingDirectory(result: Failure): boolean {
 /** Whether a program on Windows has the file open and shares it with nobody, as virus scanners do. */
 export function isUnshared(result: Failure): boolean {
   return onWindows && result.errno === WINDOWS_ERRORS.ERROR_SHARING_VIOLATION;
+}
+
+/** Throws `LOCK_UNSAFE_PATH` where others could have a hand in the directory of scope `user`. */
+export function checkDirectory({ name: lockName, path, everybodys }: LockRequest): void {
+  const reason = everybodys ? undefined : whyNotOwn(dirname(path));
+  if (reason === undefined) return;
+  const message = `Scope 'user' has no safe place: ${reason}`;
+  throw new LockPathError('LOCK_UNSAFE_PATH', message, { lockName, path });
 }
 
 /** The error that a refused path or a failed system call stands for; the one place that decides it. */
