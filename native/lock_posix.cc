@@ -54,6 +54,14 @@ bool may_be_in_creation(const std::string& path) {
          (status.st_mode & kReadable) != kReadable;
 }
 
+// A millisecond of those that are left; `false` where there are none.
+bool take_a_moment(int& left) {
+  if (left-- <= 0) return false;
+  const struct timespec millisecond = {0, 1000000};
+  ::nanosleep(&millisecond, nullptr);
+  return true;
+}
+
 // Who may write the directory can move or link somebody's file here, and it
 // must not be written. A lock file is marked, or empty as flock(1) makes them,
 // or holds a record (where it could not be marked).
@@ -71,8 +79,8 @@ bool still_at_path(const OpenFile& file, const std::string& path, nlink_t most_l
 }  // namespace
 
 Outcome open_lock_file(const std::string& path, OpenFile& file) {
-  constexpr int kCreationGraceMs = 50;
-  int grace = kCreationGraceMs;
+  constexpr int kGraceMs = 50;
+  int grace = kGraceMs;
   bool created = false;
   for (int round = 0;; ++round) {
     if (round == kMaxReplacements) return {Status::unsafe, kNoHandle, {}};
@@ -84,13 +92,11 @@ Outcome open_lock_file(const std::string& path, OpenFile& file) {
       const int reason = errno;
       file.fd = open_retrying(path.c_str(), O_RDONLY | kOpenFlags);
       if (file.fd >= 0) break;
-      if (reason == EACCES && grace-- > 0 && may_be_in_creation(path)) {
-        const struct timespec millisecond = {0, 1000000};
-        ::nanosleep(&millisecond, nullptr);
-        continue;
-      }
+      if (reason == EACCES && may_be_in_creation(path) && take_a_moment(grace)) continue;
       errno = reason;
     }
+    // Somebody has a lease on it (fcntl(2), as file servers do), and is being asked to give it up.
+    if (errno == EWOULDBLOCK && take_a_moment(grace)) continue;
     if (errno != ENOENT) return failed("open");
     file.fd = open_retrying(path.c_str(), O_RDWR | O_CREAT | O_EXCL | kOpenFlags, kFileMode);
     if (file.fd >= 0) {

@@ -74,6 +74,7 @@ const CANNOT_USE: ReadonlySet<number> = new Set(
       ]
     : [
         errno.EACCES,
+        errno.EAGAIN, // somebody has a lease on it
         errno.EPERM,
         errno.EROFS,
         errno.ENOENT,

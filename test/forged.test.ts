@@ -1,23 +1,28 @@
 // A lock file may belong to a hostile user, who then writes its owner record: it misleads nobody
 // into hitting a stranger, and says nothing in the kernel's name.
+import type { SpawnOptions } from 'node:child_process';
 import { chmodSync, writeFileSync } from 'node:fs';
 import { describe, expect, onTestFinished, type TestContext, test } from 'vitest';
 import { inspect, killRunning, lockPath, lockSync } from '../dist/index.js';
 import { startToken } from '../src/linux.js';
 import { Actor } from './support/actor.js';
 import { AS_NOBODY, NOBODY, requirePython, requireRoot } from './support/requires.js';
-import { CLI, type Running, run, start } from './support/run.js';
+import { CLI, type Running, start } from './support/run.js';
 import { freshDirectory } from './support/scratch.js';
 
 /** The hostile user; NOBODY is who is to be misled. */
 const HOSTILE = NOBODY - 1;
 const AS_HOSTILE = AS_NOBODY.map((word) => (word === String(NOBODY) ? String(HOSTILE) : word));
 
-/** Runs a program as that user. */
-function as(user: string[], ...command: string[]) {
-  const [program, ...args] = [...user, ...command] as [string, ...string[]];
-  return run(program, args);
+const PIPES: SpawnOptions = { stdio: ['pipe', 'pipe', 'pipe'] };
+
+/** Starts a program as that user. */
+function startAs(user: string[], ...command: string[]) {
+  const [program = '', ...args] = [...user, ...command];
+  return start(program, args, PIPES);
 }
+
+const as = (user: string[], ...command: string[]) => startAs(user, ...command).finished;
 
 /** A directory as /tmp, with a lock file of the hostile user's. */
 async function hostileFile() {
@@ -47,15 +52,10 @@ print('on', flush=True); sys.stdin.read()`;
 
   async function recycled(python: string, path: string): Promise<Running> {
     for (let round = 0; round < 50; round++) {
-      const [command, ...args] = [...AS_HOSTILE, python, '-c', HOLDER, path] as [
-        string,
-        ...string[],
-      ];
-      const holder = start(command, args);
+      const holder = startAs(AS_HOSTILE, python, '-c', HOLDER, path);
       const child = Number(/child=(\d+)/.exec((await holder.finished).stdout)?.[1]);
       writeFileSync('/proc/sys/kernel/ns_last_pid', String(holder.pid - 1));
-      const [program, ...rest] = [...AS_NOBODY, python, '-c', SECRETIVE] as [string, ...string[]];
-      const stranger = start(program, rest, { stdio: ['pipe', 'pipe', 'pipe'] });
+      const stranger = startAs(AS_NOBODY, python, '-c', SECRETIVE);
       if (stranger.pid === holder.pid) {
         onTestFinished(() => void process.kill(child, 'SIGKILL'));
         await stranger.says('on');

@@ -6,7 +6,13 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, type TestContext, test } from 'vitest';
 import { inspect, lockSync } from '../dist/index.js';
-import { AS_NOBODY, NOBODY, requireProgram, requireRoot } from './support/requires.js';
+import {
+  AS_NOBODY,
+  NOBODY,
+  requireProgram,
+  requirePython,
+  requireRoot,
+} from './support/requires.js';
 import { run, start } from './support/run.js';
 import { freshDirectory } from './support/scratch.js';
 
@@ -158,6 +164,36 @@ describe('in a sticky directory, as /tmp is', () => {
     expect(stateOf(victim)).toEqual(before);
     expect(grants(told)).toBeGreaterThan(0);
     expect(refusals(told)).toBeGreaterThan(0);
+  });
+
+  // A lease keeps others from opening the file for up to 45 seconds; file servers take them, too.
+  test.for([
+    ['is not given up: refused at once', 'None', 'LOCK_PERMISSION'],
+    ['is given up when asked: acquired', 'fcntl.fcntl(f, 1024, fcntl.F_UNLCK)', 'acquired'],
+  ] as const)('a lease on the lock file %s', async ([, answer, outcome], context) => {
+    requireRoot(context);
+    const python = requirePython(context, 'fcntl', AS_NOBODY);
+    const directory = open(0o1777);
+    const path = join(directory, 'bot.lock');
+    const code = `import fcntl, os, signal, sys
+f = os.open(sys.argv[1], os.O_RDWR | os.O_CREAT, 0o666)
+signal.signal(signal.SIGIO, lambda *_: ${answer})
+fcntl.fcntl(f, 1024, fcntl.F_WRLCK)
+print('leased', flush=True)
+while True: signal.pause()`;
+    const [command, ...prefix] = AS_NOBODY as [string, ...string[]];
+    await start(command, [...prefix, python, '-c', code, path]).says('leased');
+    const before = performance.now();
+    const attempt = () => {
+      try {
+        lockSync('bot', { directory }).release();
+        return 'acquired';
+      } catch (error) {
+        return (error as { code: string }).code;
+      }
+    };
+    expect(attempt()).toBe(outcome);
+    expect(performance.now() - before).toBeLessThan(20_000);
   });
 
   // The second user may move what lies in a directory of theirs, whoever owns it.
