@@ -1,14 +1,14 @@
 // A lock file may belong to a hostile user, who then writes its owner record: it misleads nobody
 // into hitting a stranger, and says nothing in the kernel's name.
 import type { SpawnOptions } from 'node:child_process';
-import { chmodSync, writeFileSync } from 'node:fs';
+import { chmodSync, rmSync, writeFileSync } from 'node:fs';
 import { describe, expect, onTestFinished, type TestContext, test } from 'vitest';
 import { inspect, killRunning, lockPath, lockSync } from '../dist/index.js';
 import { startToken } from '../src/linux.js';
 import { Actor } from './support/actor.js';
 import { AS_NOBODY, NOBODY, requirePython, requireRoot } from './support/requires.js';
 import { CLI, type Running, start } from './support/run.js';
-import { freshDirectory } from './support/scratch.js';
+import { freshDirectory, freshName } from './support/scratch.js';
 
 /** The hostile user; NOBODY is who is to be misled. */
 const HOSTILE = NOBODY - 1;
@@ -124,5 +124,30 @@ describe('a record of a hostile user', () => {
     expect(await killRunning('bot', { directory, force: true })).toBe(true);
     expect(await holder.ended).toBe('SIGKILL');
     expect(bystander.child.signalCode).toBeNull();
+  });
+});
+
+// Who may lock a file may read it, and so its record, also when its holder has ended.
+describe('what a holder says of itself', () => {
+  test('is for everybody on the machine, in a directory that all can enter', async (context) => {
+    requireRoot(context);
+    const directory = freshDirectory();
+    const path = lockPath('bot', { directory });
+    const holder = await Actor.start({ cwd: directory });
+    await holder.lockSync('bot', { directory, metadata: 'for all' });
+    const other = await Actor.start({ prefix: AS_NOBODY });
+    const [seen] = (await other.inspect('bot', { directory })).holders;
+    expect(seen).toMatchObject({ cwd: directory, metadata: 'for all' });
+    await holder.kill();
+    expect((await as(AS_NOBODY, 'cat', path)).stdout).toContain('"metadata":"for all"');
+  });
+
+  test('is for that user alone, in scope user', async (context) => {
+    requireRoot(context);
+    const name = freshName();
+    using held = lockSync(name, { scope: 'user', metadata: 'mine' });
+    onTestFinished(() => rmSync(held.path));
+    const end = await as(AS_NOBODY, 'cat', held.path);
+    expect(end).toMatchObject({ stdout: '', stderr: expect.stringContaining('Permission denied') });
   });
 });
