@@ -189,8 +189,10 @@ function isForgeable({ writer }: OwnerRecord, { uid }: ProcessFacts): boolean {
   return uid !== undefined && writer !== 0 && writer !== uid;
 }
 
-// The record is joined by identity, pid and start token: that of an earlier holder tells nothing
-// about this one. Nor does one that somebody else than the holder and root could have written.
+/**
+ * @internal The record is joined by identity, pid and start token: that of an earlier holder tells
+ * nothing about this one. Nor does one that somebody else than the holder and root could have written.
+ */
 export function ownRecord(
   pid: number,
   facts: ProcessFacts,
