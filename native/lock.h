@@ -33,6 +33,7 @@ struct Outcome {
   Status status = Status::failed;
   Handle handle = kNoHandle;
   Failure failure;
+  bool takes_record = true;  // `false`: the file is not this package's to write
 };
 
 // One attempt that never blocks. When it returns `acquired`, the locked file

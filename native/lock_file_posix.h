@@ -16,16 +16,17 @@ struct OpenFile {
   int fd = -1;
   dev_t device = 0;
   ino_t inode = 0;
+  mode_t marked_mode = 0;  // what it is to get once the lock is held; 0: what it has
 };
 
-// Opens (or creates) the lock file without following, truncating or blocking.
-// `acquired` here means: opened.
+// Opens (or creates) the lock file without following, truncating or blocking,
+// and changes nothing of what was there. `acquired` here means: opened.
 Outcome open_lock_file(const std::string& path, OpenFile& file);
 
-// Whether `path` still leads to the opened file; to be asked after the lock
-// was taken, because a waiter can win the lock on a file that was unlinked or
-// renamed meanwhile.
-bool still_at_path(const OpenFile& file, const std::string& path);
+// Whether `path`, and nothing else, leads to the opened file; to be asked after
+// the lock was taken, because a waiter can win the lock on a file that was
+// unlinked or renamed meanwhile. Only then the file is marked as a lock's.
+bool adopt(const OpenFile& file, const std::string& path);
 
 // A file that is swapped again and again under an acquisition is an attack or
 // a broken cleaner; after this many rounds the path counts as unsafe.

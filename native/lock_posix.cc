@@ -5,7 +5,10 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <limits>
+
 #include "lock_file_posix.h"
+#include "record.h"
 
 namespace kernel_lock {
 namespace {
@@ -33,26 +36,51 @@ int open_retrying(const char* path, int flags, mode_t mode = 0) {
 }
 
 // Where the sticky bit is refused (as some file systems do), the permissions still
-// have to be independent of the umask.
+// have to be independent of the umask. For a file of our own making only: another
+// one may have been moved here for others to read.
 void set_mode(int fd) {
   if (::fchmod(fd, kFileMode) != 0) ::fchmod(fd, kFileMode & ~S_ISVTX);
 }
 
 // A creator under a strict umask makes the file readable for others an instant
-// after it appears. A file that lacks permissions may be in that instant.
+// after it appears.
 bool may_be_in_creation(const std::string& path) {
+  constexpr mode_t kReadable = S_IRGRP | S_IROTH;
   struct stat status;
-  return ::lstat(path.c_str(), &status) == 0 && S_ISREG(status.st_mode) &&
-         (status.st_mode & kFileMode) != kFileMode;
+  return ::lstat(path.c_str(), &status) == 0 && S_ISREG(status.st_mode) && status.st_size == 0 &&
+         (status.st_mode & kReadable) != kReadable;
+}
+
+// A millisecond of those that are left; `false` where there are none.
+bool take_a_moment(int& left) {
+  if (left-- <= 0) return false;
+  const struct timespec millisecond = {0, 1000000};
+  ::nanosleep(&millisecond, nullptr);
+  return true;
+}
+
+// Who may write the directory can move or link somebody's file here, and it
+// must not be written. A lock file is marked, or empty as flock(1) makes them,
+// or holds a record (where it could not be marked).
+bool takes_record(const struct stat& status) {
+  return (status.st_mode & S_ISVTX) != 0 || status.st_size == 0 ||
+         status.st_size == static_cast<off_t>(kRecordBytes);
+}
+
+bool still_at_path(const OpenFile& file, const std::string& path, nlink_t most_links) {
+  struct stat status;
+  return ::lstat(path.c_str(), &status) == 0 && status.st_dev == file.device &&
+         status.st_ino == file.inode && status.st_nlink <= most_links;
 }
 
 }  // namespace
 
 Outcome open_lock_file(const std::string& path, OpenFile& file) {
-  constexpr int kCreationGraceMs = 20;
-  int grace = kCreationGraceMs;
+  constexpr int kGraceMs = 50;
+  int grace = kGraceMs;
   bool created = false;
-  for (;;) {
+  for (int round = 0;; ++round) {
+    if (round == kMaxReplacements) return {Status::unsafe, kNoHandle, {}};
     // No O_CREAT on an existing file: with fs.protected_regular that fails for
     // another user's file in a sticky directory, for root too.
     file.fd = open_retrying(path.c_str(), O_RDWR | kOpenFlags);
@@ -61,13 +89,11 @@ Outcome open_lock_file(const std::string& path, OpenFile& file) {
       const int reason = errno;
       file.fd = open_retrying(path.c_str(), O_RDONLY | kOpenFlags);
       if (file.fd >= 0) break;
-      if (reason == EACCES && grace-- > 0 && may_be_in_creation(path)) {
-        const struct timespec millisecond = {0, 1000000};
-        ::nanosleep(&millisecond, nullptr);
-        continue;
-      }
+      if (reason == EACCES && may_be_in_creation(path) && take_a_moment(grace)) continue;
       errno = reason;
     }
+    // Somebody has a lease on it (fcntl(2), as file servers do), and is being asked to give it up.
+    if (errno == EWOULDBLOCK && take_a_moment(grace)) continue;
     if (errno != ENOENT) return failed("open");
     file.fd = open_retrying(path.c_str(), O_RDWR | O_CREAT | O_EXCL | kOpenFlags, kFileMode);
     if (file.fd >= 0) {
@@ -88,19 +114,23 @@ Outcome open_lock_file(const std::string& path, OpenFile& file) {
     ::close(file.fd);
     return {Status::unsafe, kNoHandle, {}};
   }
-  if (created ? (status.st_mode & kPermissionBits) != kFileMode
-              : (kFileMode & ~status.st_mode & S_ISVTX) != 0 && status.st_uid == ::geteuid()) {
-    set_mode(file.fd);
+  Outcome opened{Status::acquired, file.fd, {}};
+  opened.takes_record = takes_record(status);
+  if (created) {
+    if ((status.st_mode & kPermissionBits) != kFileMode) set_mode(file.fd);
+  } else if (opened.takes_record && (kFileMode & ~status.st_mode & S_ISVTX) != 0 &&
+             status.st_uid == ::geteuid()) {
+    file.marked_mode = (status.st_mode & kPermissionBits) | S_ISVTX;
   }
   file.device = status.st_dev;
   file.inode = status.st_ino;
-  return {Status::acquired, file.fd, {}};
+  return opened;
 }
 
-bool still_at_path(const OpenFile& file, const std::string& path) {
-  struct stat status;
-  return ::lstat(path.c_str(), &status) == 0 && status.st_dev == file.device &&
-         status.st_ino == file.inode;
+bool adopt(const OpenFile& file, const std::string& path) {
+  if (!still_at_path(file, path, 1)) return false;
+  if (file.marked_mode != 0) ::fchmod(file.fd, file.marked_mode);
+  return true;
 }
 
 Outcome try_acquire(const std::string& path, Mode mode, bool /*wait_follows*/) {
@@ -115,7 +145,7 @@ Outcome try_acquire(const std::string& path, Mode mode, bool /*wait_follows*/) {
       ::close(file.fd);
       return outcome;
     }
-    if (still_at_path(file, path)) return opened;
+    if (adopt(file, path)) return opened;
     ::close(file.fd);
   }
   return {Status::unsafe, kNoHandle, {}};
@@ -140,7 +170,8 @@ void touch(Handle handle) { ::futimens(static_cast<int>(handle), nullptr); }
 bool is_current(Handle handle, const std::string& path) {
   struct stat status;
   if (::fstat(static_cast<int>(handle), &status) != 0) return false;
-  return still_at_path({static_cast<int>(handle), status.st_dev, status.st_ino}, path);
+  const OpenFile file{static_cast<int>(handle), status.st_dev, status.st_ino, 0};
+  return still_at_path(file, path, std::numeric_limits<nlink_t>::max());
 }
 
 }  // namespace kernel_lock

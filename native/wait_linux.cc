@@ -151,7 +151,7 @@ Outcome BlockingWait::acquire(const std::string& path, Mode mode) {
     }
     const Flock result = flock_until_signal(file.fd, operation, state_->interrupted, &escape);
     if (result == Flock::granted) {
-      if (still_at_path(file, path)) {
+      if (adopt(file, path)) {
         outcome = opened;
         break;
       }

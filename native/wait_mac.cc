@@ -135,7 +135,7 @@ Outcome BlockingWait::acquire(const std::string& path, Mode mode) {
       --round;
       continue;
     }
-    if (error == 0 && still_at_path(file, path)) return opened;
+    if (error == 0 && adopt(file, path)) return opened;
     release(file.fd);
     if (error == EINTR) return {Status::interrupted, kNoHandle, {}};
     if (error != 0) return {Status::failed, kNoHandle, {"flock", error}};

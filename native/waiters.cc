@@ -57,7 +57,7 @@ void grant(Guard& guard, Line& line, const Outcome& outcome) {
   const std::shared_ptr<Ticket> ticket = settle_first(line, outcome);
   guard.unlock();
   char record[kRecordBytes];
-  if (compose_record(record, *ticket->record_head, ticket->record_tail)) {
+  if (outcome.takes_record && compose_record(record, *ticket->record_head, ticket->record_tail)) {
     write_record(outcome.handle, record, sizeof(record));
   }
   guard.lock();

@@ -90,7 +90,8 @@ export class LockLostError extends LockError {
 
 /**
  * `LOCK_UNSAFE_PATH`: something other than a regular file with a single link stands where
- * the lock file belongs. `LOCK_PERMISSION`: the file or its directory can't be used by this
+ * the lock file belongs, or the directory of scope `user` is a link, another user's or open to
+ * others. `LOCK_PERMISSION`: the file or its directory can't be used by this
  * user, or is not there.
  */
 export class LockPathError extends LockError {}

@@ -145,8 +145,9 @@ export function statusOf(
   const source = locks.needsRecord ? 'record' : 'kernel';
   for (const one of new Map(locks.holders.map((holder) => [holder.pid, holder])).values()) {
     const facts = describe(one.pid);
-    if (isAnother(one, facts, record)) {
-      unknown.add(ENDED);
+    const another = whyAnother(one, facts, record);
+    if (another !== undefined) {
+      unknown.add(another);
       continue;
     }
     const { own, reason } = ownRecord(one.pid, facts, record);
@@ -164,6 +165,8 @@ export function statusOf(
 const CLAIMED =
   "What is told of the holder is what its owner record says, with its own namespace's PID";
 const ENDED = 'The process that acquired it has ended; who holds on to it could not be found';
+const UNCERTAIN =
+  'Who holds it is not certain: the owner record contradicts the kernel, but another user could have forged it; this user may not look into the process';
 const HIDDEN = "Another user's process: the system tells only that user and root all of it";
 const NO_RECORD =
   'Since when it is held is not known: no owner record of its holder is in the lock file, or another reader replaced it';
@@ -174,16 +177,27 @@ const DISTRUSTED =
 
 // The pid is somebody else's by now: the process that was seen to hold it has ended, or the one
 // that only the table names is not the one that wrote the record.
-function isAnother(holder: LockHolder, facts: ProcessFacts, record: OwnerRecord | undefined) {
-  const recorded = holder.unconfirmed && record?.pid === holder.pid ? record.startToken : undefined;
-  return [holder.startToken, recorded].some(
-    (token) => token !== undefined && token !== facts.startToken,
-  );
+function whyAnother(
+  holder: LockHolder,
+  facts: ProcessFacts,
+  record: OwnerRecord | undefined,
+): string | undefined {
+  const differs = (token: string | undefined) => token !== undefined && token !== facts.startToken;
+  if (differs(holder.startToken)) return ENDED;
+  if (!holder.unconfirmed || record?.pid !== holder.pid || !differs(record.startToken)) return;
+  return isForgeable(record, facts) ? UNCERTAIN : ENDED;
 }
 
-// The record is joined by identity, pid and start token: that of an earlier holder tells nothing
-// about this one. Nor does one that somebody else than the holder and root could have written.
-function ownRecord(
+// Whether another user than the process's own and root could have written the record.
+function isForgeable({ writer }: OwnerRecord, { uid }: ProcessFacts): boolean {
+  return uid !== undefined && writer !== 0 && writer !== uid;
+}
+
+/**
+ * @internal The record is joined by identity, pid and start token: that of an earlier holder tells
+ * nothing about this one. Nor does one that somebody else than the holder and root could have written.
+ */
+export function ownRecord(
   pid: number,
   facts: ProcessFacts,
   record: OwnerRecord | undefined,
@@ -193,11 +207,7 @@ function ownRecord(
     record.startToken === facts.startToken &&
     (record.pid === pid || facts.innerPids.includes(record.pid));
   if (!isOwn) return { reason: NO_RECORD };
-  const { writer } = record;
-  if (facts.uid !== undefined && writer !== 0 && writer !== facts.uid) {
-    return { reason: DISTRUSTED };
-  }
-  return { own: record };
+  return isForgeable(record, facts) ? { reason: DISTRUSTED } : { own: record };
 }
 
 function holderOf(

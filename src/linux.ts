@@ -1,7 +1,7 @@
 // What the Linux kernel says about locks, read from /proc: without a probe that could get into a
 // starter's way, and without opening anything for writing.
 
-import { lstatSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import { lstatSync, readdirSync, readFileSync, readlinkSync, statSync } from 'node:fs';
 import { basename } from 'node:path';
 import { type FileLocks, type LockHolder, UNLOCKED } from './kernel.js';
 import { isShared, mountOfFile } from './linux-mounts.js';
@@ -16,6 +16,8 @@ export { describeProcess, startToken } from './linux-process.js';
 /** A file as /proc/locks names it, and what of its file system that table does not show. */
 interface FileKey {
   key: string;
+  /** The device as stat has it, where the table has one for several subvolumes. */
+  subvolume: bigint | undefined;
   unknown: readonly string[];
 }
 
@@ -31,7 +33,7 @@ interface Descriptors {
  */
 export class LockTable {
   readonly #lines: Map<string, LockLine[]>;
-  readonly #devices = new Map<bigint, { device: string; unknown: readonly string[] }>();
+  readonly #devices = new Map<bigint, Omit<FileKey, 'key'> & { device: string }>();
   readonly #descriptors = new Map<number, Descriptors | undefined>();
   #overlapping: Map<string, LockLine[]> | undefined;
   #showsAll: boolean | undefined;
@@ -60,14 +62,14 @@ export class LockTable {
     const callers = [
       ...new Set([...held, ...(shared ? this.#missedReaders(key) : [])].map((line) => line.pid)),
     ];
-    const holders = this.#holdersOf(path, key, callers);
+    const holders = this.#holdersOf(path, file, callers);
     return {
       held: true,
       shared,
       callers,
       holders,
       waiters: lines.length - held.length,
-      unknown: holders.length > 0 ? unknown : [...unknown, NOT_FOUND],
+      unknown: holders.length > 0 ? unknown : [...unknown, notFound(file)],
     };
   }
 
@@ -86,7 +88,7 @@ export class LockTable {
    */
   callersOf(pid: number, path: string): number[] | undefined {
     const file = this.#keyOf(path);
-    return file === undefined ? [] : this.#lockedBy(pid, path, file.key);
+    return file === undefined ? [] : this.#lockedBy(pid, path, file);
   }
 
   #missed(key: string): boolean {
@@ -103,10 +105,10 @@ export class LockTable {
    * The processes that have the locked file open. The table names who called flock; that one may
    * be dead, or may have closed it, while a child that inherited the descriptor holds on.
    */
-  #holdersOf(path: string, key: string, callers: number[]): LockHolder[] {
+  #holdersOf(path: string, file: FileKey, callers: number[]): LockHolder[] {
     const holders = callers.flatMap((pid) => {
       if (pid <= 0) return [];
-      const locked = this.#lockedBy(pid, path, key);
+      const locked = this.#lockedBy(pid, path, file);
       if (locked !== undefined) return locked.map((caller) => this.#holder(pid, caller));
       // Another user's process, whose descriptors can't be read: the table's word stands, unless
       // it has ended.
@@ -116,15 +118,15 @@ export class LockTable {
     const found = new Set(holders.map(({ caller }) => caller));
     if (callers.every((caller) => found.has(caller))) return holders;
     // Who was named on the table's word only may be a stranger with a dead caller's pid.
-    const all = this.#everyHolder(path, key);
+    const all = this.#everyHolder(path, file);
     const confirmed = new Set(all.map(({ caller }) => caller));
     return [...all, ...holders.filter((one) => one.unconfirmed && !confirmed.has(one.caller))];
   }
 
-  #everyHolder(path: string, key: string): LockHolder[] {
+  #everyHolder(path: string, file: FileKey): LockHolder[] {
     this.#pids ??= allPids();
     return this.#pids.flatMap((pid) =>
-      (this.#lockedBy(pid, path, key) ?? []).map((caller) => this.#holder(pid, caller)),
+      (this.#lockedBy(pid, path, file) ?? []).map((caller) => this.#holder(pid, caller)),
     );
   }
 
@@ -134,14 +136,15 @@ export class LockTable {
 
   // In a PID namespace, the table leaves out whoever is outside of it, and callers that have died:
   // only an attempt tells whether the lock is held. A child of a dead caller can still be found.
-  #unseen(path: string, { key, unknown }: FileKey): FileLocks {
+  #unseen(path: string, file: FileKey): FileLocks {
+    const { unknown } = file;
     this.#showsAll ??= link('/proc/self/ns/pid') === INITIAL_PID_NAMESPACE;
     const free = unknown.length === 0 ? UNLOCKED : { ...UNLOCKED, unknown };
     if (this.#showsAll) return free;
     const state = native().lockState(path);
     if (state === undefined) return { ...UNLOCKED, unknown: [...unknown, NOT_TRIED] };
     if (state === 'free') return free;
-    const holders = this.#everyHolder(path, key);
+    const holders = this.#everyHolder(path, file);
     const callers = [...new Set(holders.map(({ caller }) => caller))];
     const reasons = holders.length > 0 ? unknown : [...unknown, OUTSIDE];
     // Whoever waits outside is left out as well.
@@ -153,11 +156,12 @@ export class LockTable {
    * Who called flock for the locks on the file whose descriptors the process has; `undefined`
    * where this user may not look.
    */
-  #lockedBy(pid: number, path: string, key: string): number[] | undefined {
+  #lockedBy(pid: number, path: string, { key, subvolume }: FileKey): number[] | undefined {
     if (!this.#descriptors.has(pid)) this.#descriptors.set(pid, descriptorsOf(pid));
     const found = this.#descriptors.get(pid);
     if (found === undefined) return undefined;
     const callers = (found.byName.get(basename(path)) ?? [])
+      .filter((fd) => isOnSubvolume(`${found.directory}/fd/${fd}`, subvolume))
       .map((fd) => read(`${found.directory}/fdinfo/${fd}`) ?? '')
       .filter((fdinfo) => !isAttempt(fdinfo))
       .flatMap(parseLocks)
@@ -176,11 +180,23 @@ export class LockTable {
       const mount = device.startsWith('00:') ? mountOfFile(path) : undefined;
       found = {
         device: mount === undefined ? device : hexadecimal(mount.device),
+        subvolume: mount?.type === 'btrfs' ? stat.dev : undefined,
         unknown: mount !== undefined && isShared(mount) ? [REMOTE] : [],
       };
       this.#devices.set(stat.dev, found);
     }
-    return { key: `${found.device}:${stat.ino}`, unknown: found.unknown };
+    const { device, subvolume, unknown } = found;
+    return { key: `${device}:${stat.ino}`, subvolume, unknown };
+  }
+}
+
+// A snapshot of a subvolume has the same inodes as that, and /proc/locks one device for both.
+function isOnSubvolume(descriptor: string, subvolume: bigint | undefined): boolean {
+  if (subvolume === undefined) return true;
+  try {
+    return statSync(descriptor, { bigint: true }).dev === subvolume;
+  } catch {
+    return false;
   }
 }
 
@@ -193,6 +209,9 @@ function isAttempt(fdinfo: string): boolean {
 
 const NOT_FOUND =
   'Who holds it could not be found: the process that acquired it has ended, or is hidden from this user';
+const notFound = ({ subvolume }: FileKey) => (subvolume === undefined ? NOT_FOUND : IN_ANOTHER);
+const IN_ANOTHER =
+  'Who holds it could not be found: on btrfs, the kernel does not tell this lock file from its copy in a snapshot or another subvolume, which may be the one that is held';
 const NOT_TRIED =
   'Whether a process outside of this PID namespace (container) holds it is not known: this user can not read the lock file';
 const REMOTE =

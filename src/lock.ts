@@ -19,6 +19,7 @@ import { type Program, recordHead, recordTail } from './owner.js';
 import { lockFile } from './path.js';
 import { heldError, locksOfRefusal, timeoutError } from './refusal.js';
 import {
+  checkDirectory,
   errorOf,
   isMissingDirectory,
   isUnshared,
@@ -268,6 +269,7 @@ function requestOf(name: string, options: LockOptions): LockRequest {
 }
 
 function acquireNow(request: LockRequest, wait: boolean | number): Lock | undefined {
+  checkDirectory(request);
   updateRecordHead();
   const orderly = wait !== false;
   const { path, shared, recordTail } = request;

@@ -5,6 +5,7 @@ import { constants } from 'node:os';
 import { dirname } from 'node:path';
 import { type LockError, LockPathError, LockSystemError, LockUnsupportedError } from './errors.js';
 import { type Failure, UNSAFE } from './native.js';
+import { whyNotOwn } from './own-directory.js';
 import { fileSystemOf } from './system.js';
 
 export interface LockRequest {
@@ -74,6 +75,7 @@ const CANNOT_USE: ReadonlySet<number> = new Set(
       ]
     : [
         errno.EACCES,
+        errno.EAGAIN, // somebody has a lease on it
         errno.EPERM,
         errno.EROFS,
         errno.ENOENT,
@@ -81,6 +83,11 @@ const CANNOT_USE: ReadonlySet<number> = new Set(
         errno.ENAMETOOLONG,
         errno.ELOOP,
       ],
+);
+
+// What open says of directories, sockets and devices, which may have been swapped since.
+const NO_FILE: ReadonlySet<number> = new Set(
+  onWindows ? [] : [errno.EISDIR, errno.ENXIO, errno.ENODEV],
 );
 
 /** Whether the failure says that the directory of the lock is not there. */
@@ -96,6 +103,14 @@ export function isUnshared(result: Failure): boolean {
   return onWindows && result.errno === WINDOWS_ERRORS.ERROR_SHARING_VIOLATION;
 }
 
+/** Throws `LOCK_UNSAFE_PATH` where others could have a hand in the directory of scope `user`. */
+export function checkDirectory({ name: lockName, path, everybodys }: LockRequest): void {
+  const reason = everybodys ? undefined : whyNotOwn(dirname(path));
+  if (reason === undefined) return;
+  const message = `Scope 'user' has no safe place: ${reason}`;
+  throw new LockPathError('LOCK_UNSAFE_PATH', message, { lockName, path });
+}
+
 /** The error that a refused path or a failed system call stands for; the one place that decides it. */
 export function errorOf(result: Failure | typeof UNSAFE, request: LockRequest): LockError {
   const { name: lockName, path } = request;
@@ -104,7 +119,7 @@ export function errorOf(result: Failure | typeof UNSAFE, request: LockRequest): 
   }
   const cause = systemError(result, path);
   const details = { lockName, path, syscall: result.syscall, errno: result.errno, cause };
-  if (result.syscall === OPEN && !isRegularOrMissing(path)) {
+  if (result.syscall === OPEN && (NO_FILE.has(result.errno) || !isRegularOrMissing(path))) {
     return new LockPathError('LOCK_UNSAFE_PATH', `${path} ${UNSAFE_REASON}`, details);
   }
   if (result.syscall === LOCK && CANNOT_LOCK.has(result.errno)) {

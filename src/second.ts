@@ -7,6 +7,7 @@ import { createRequire } from 'node:module';
 import type { Server, Socket } from 'node:net';
 import { hostname, userInfo } from 'node:os';
 import { join } from 'node:path';
+import { whyNotOwn } from './own-directory.js';
 import { lockDirectory } from './path.js';
 
 /** How a second instance was started: its `process.argv`, and its working directory. */
@@ -44,9 +45,9 @@ export function hearSecondInstances(
   let server: Server;
   try {
     const load = createRequire(import.meta.url);
+    if (!onWindows) mkdirSync(ownDirectory(), { recursive: true, mode: 0o700 });
     const address = addressOf(lockPath);
     if (!onWindows) {
-      makeOwnDirectory();
       if (Buffer.byteLength(address) > MAX_SOCKET_PATH) throw new Error(`${address} is too long`);
       rmSync(address, { force: true });
     }
@@ -151,7 +152,8 @@ const HAND_OVER = `
 
 /**
  * Where the holder of the lock at `lockPath` listens, by the identity of the lock's file: a path
- * may lead there by other names, or elsewhere in a container that has the same home.
+ * may lead there by other names, or elsewhere in a container that has the same home. Throws where
+ * others could have put that there.
  */
 function addressOf(lockPath: string): string {
   const { createHash }: typeof import('node:crypto') = createRequire(import.meta.url)(
@@ -163,21 +165,15 @@ function addressOf(lockPath: string): string {
     .update(`${hostname()}\0${username}\0${dev}:${ino}`)
     .digest('hex')
     .slice(0, 32);
-  return onWindows ? `\\\\.\\pipe\\kernel-lock-${id}` : join(ownDirectory(), `${id}.sock`);
+  if (onWindows) return `\\\\.\\pipe\\kernel-lock-${id}`;
+  // The system checks who may enter a directory on every POSIX system; not everywhere who may open
+  // a socket.
+  const reason = whyNotOwn(ownDirectory());
+  if (reason !== undefined) throw new Error(reason);
+  return join(ownDirectory(), `${id}.sock`);
 }
 
 const ownDirectory = () => lockDirectory({ scope: 'user' });
-
-// The system checks who may enter a directory on every POSIX system; not everywhere who may open a
-// socket.
-function makeOwnDirectory(): void {
-  const directory = ownDirectory();
-  mkdirSync(directory, { recursive: true, mode: 0o700 });
-  const { uid, mode } = statSync(directory);
-  if (uid !== process.geteuid?.() || (mode & 0o077) !== 0) {
-    throw new Error(`${directory} is open to others; it should be yours, with mode 0700`);
-  }
-}
 
 function workingDirectory(): string {
   try {

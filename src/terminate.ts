@@ -4,7 +4,7 @@
 
 import { constants } from 'node:os';
 import { LockDeadlockError, LockPathError, LockSystemError, LockTimeoutError } from './errors.js';
-import { locksOn, statusOf } from './inspect.js';
+import { locksOn, ownRecord, statusOf } from './inspect.js';
 import type { FileLocks, LockHolder } from './kernel.js';
 import { type Failure, GONE, native } from './native.js';
 import { checkInput, LOCATION_OPTIONS } from './options.js';
@@ -12,7 +12,7 @@ import { readRecord } from './owner.js';
 import { lockFile } from './path.js';
 import { stillRunning } from './report.js';
 import { systemError } from './request.js';
-import { LockTable, startToken } from './system.js';
+import { describeProcess, LockTable, startToken } from './system.js';
 import type { Holder, LocationOptions } from './types.js';
 
 /** How a holder is asked to stop. */
@@ -195,8 +195,9 @@ function signalHolder(
   }
 }
 
-// Where another user's descriptors can't be read, the kernel's word (it named the pid) and the
-// record's (same start token) have to agree; else it is unknown.
+// Where a process's descriptors can't be read, the kernel's word (it named the pid, which another
+// process may have by now) and the record's (same start token) have to agree, and nobody else may
+// have forged that; else it is unknown.
 function isHolder(
   pid: number,
   name: string,
@@ -205,11 +206,8 @@ function isHolder(
 ): boolean | undefined {
   const confirmed = new LockTable().callersOf(pid, path);
   if (confirmed !== undefined) return confirmed.some(isIncumbent);
-  const record = readRecord(path);
   const agrees =
-    record?.pid === pid &&
-    record.startToken !== undefined &&
-    record.startToken === startToken(pid) &&
+    ownRecord(pid, describeProcess(pid), readRecord(path)).own !== undefined &&
     isIncumbent(pid) &&
     locksOn(name, path).callers.includes(pid);
   return agrees || undefined;

@@ -16,7 +16,8 @@ export interface LocationOptions {
    * `machine` (default): one lock per machine, in `/tmp`; on Windows below the known folder
    * ProgramData. `user`: one per user, in `~/.local/state/kernel-lock` (Linux) or
    * `~/Library/Application Support/kernel-lock` (macOS), with `~` from the password database,
-   * or below the known folder LocalAppData (Windows). Neither depends on the environment.
+   * or below the known folder LocalAppData (Windows). Neither depends on the environment. On POSIX
+   * the directory of scope `user` has to be a directory of that user's with mode 0700, as it is made.
    */
   scope?: LockScope | undefined;
   /** An absolute path of an existing directory, instead of a scope. */

@@ -5,7 +5,7 @@ import { describe, expect, test } from 'vitest';
 import { REPOSITORY } from './support/run.js';
 
 const LAYERS = [
-  ['types', 'errors', 'events', 'proc', 'cancel', 'kernel', 'elf', 'advice'],
+  ['types', 'errors', 'events', 'proc', 'cancel', 'kernel', 'elf', 'advice', 'own-directory'],
   ['native', 'path', 'options', 'shutdown', 'second', 'report'],
   ['linux-process', 'linux-mounts', 'linux-table', 'lost'],
   ['linux', 'facts'],

@@ -213,6 +213,38 @@ describe('a second user', () => {
     await expect(other.lockSync('bot', { directory })).rejects.toMatchObject({ code: 'LOCK_HELD' });
   });
 
+  test('who creates it under a strict umask locks nobody out, in the instant of creation either', async (context) => {
+    requireRoot(context);
+    requireProgram(context, 'strace');
+    const directory = freshDirectory();
+    chmodSync(directory, 0o777);
+    const library = new URL('../dist/index.js', import.meta.url).href;
+    const code = `import { existsSync } from 'node:fs'; import { lockPath, tryLock } from '${library}';
+      const options = { directory: '${directory}' };
+      try { tryLock('warm', options)?.release(); } catch {}
+      console.log('ready');
+      while (!existsSync(lockPath('bot', options)));
+      console.log(tryLock('bot', options) === null ? 'held' : 'free');`;
+    const [command, ...prefix] = AS_NOBODY as [string, ...string[]];
+    const node = [process.execPath, '--input-type=module', '-e', code];
+    const other = start(command, [...prefix, ...node]);
+    await other.says('ready\n');
+    // The file is there for 20 milliseconds before others may read it.
+    const slow = ['trace=fchmod', 'inject=fchmod:delay_enter=20000'].flatMap((it) => ['-e', it]);
+    const strict = await Actor.start({
+      prefix: [
+        ...['sh', '-c', 'umask 077; exec "$0" "$@"'],
+        ...['strace', '-f', '-qq', '-o', '/dev/null', ...slow],
+      ],
+    });
+    await strict.lockSync('bot', { directory });
+    const { stdout, stderr } = await other.finished;
+    expect({ stdout, stderr }).toEqual({
+      stdout: expect.stringMatching(/^ready\n(held|free)\n$/),
+      stderr: '',
+    });
+  });
+
   test('may not read a file of their own making: LOCK_PERMISSION', async (context) => {
     requireRoot(context);
     const directory = freshDirectory();

@@ -451,17 +451,17 @@ print('on', flush=True); sys.stdin.read()`;
   });
 });
 
-describe('on another file system', () => {
-  const mounts: Record<string, (directory: string) => string> = {
-    tmpfs: (directory) => `mount -t tmpfs tmpfs '${directory}'`,
-    overlay: (directory) =>
-      `mount -t tmpfs tmpfs '${directory}' && cd '${directory}' && mkdir l u w m && mount -t overlay -o lowerdir=l,upperdir=u,workdir=w overlay m && mount --move m '${directory}'`,
-    btrfs: (directory) =>
-      `truncate -s 120M '${directory}.img' && mkfs.btrfs -q '${directory}.img' >/dev/null && mount -o loop '${directory}.img' '${directory}'`,
-    xfs: (directory) =>
-      `truncate -s 320M '${directory}.img' && mkfs.xfs -q '${directory}.img' >/dev/null && mount -o loop '${directory}.img' '${directory}'`,
-  };
+const mounts: Record<string, (directory: string) => string> = {
+  tmpfs: (directory) => `mount -t tmpfs tmpfs '${directory}'`,
+  overlay: (directory) =>
+    `mount -t tmpfs tmpfs '${directory}' && cd '${directory}' && mkdir l u w m && mount -t overlay -o lowerdir=l,upperdir=u,workdir=w overlay m && mount --move m '${directory}'`,
+  btrfs: (directory) =>
+    `truncate -s 120M '${directory}.img' && mkfs.btrfs -q '${directory}.img' >/dev/null && mount -o loop '${directory}.img' '${directory}'`,
+  xfs: (directory) =>
+    `truncate -s 320M '${directory}.img' && mkfs.xfs -q '${directory}.img' >/dev/null && mount -o loop '${directory}.img' '${directory}'`,
+};
 
+describe('on another file system', () => {
   test.for(Object.keys(mounts))('%s: the holder is found', async (type, context) => {
     requireRoot(context);
     requireProgram(context, 'unshare');
@@ -485,6 +485,33 @@ describe('on another file system', () => {
     expect(JSON.parse(end.stdout.replace(/^.*\n/, ''))).toMatchObject([
       { name: 'bot', held: true, holders: [{ pid, source: 'kernel' }], unknown: [] },
     ]);
+  });
+});
+
+// Copies of a subvolume have the same inode numbers, and /proc/locks one device for all of them.
+describe('on btrfs', () => {
+  test('a lock is not taken for that of a snapshot: its holder is not shown there, nor killed', async (context) => {
+    requireRoot(context);
+    for (const program of ['unshare', 'mkfs.btrfs', 'btrfs']) requireProgram(context, program);
+    const { directory } = here();
+    const mount = mounts.btrfs?.(directory);
+    const node = `'${process.execPath}' '${CLI}'`;
+    const script = `{ ${mount} && cd '${directory}' && btrfs subvolume create data; } >&2 || exit 99
+      ${node} run bot --directory '${directory}/data' -- true
+      btrfs subvolume snapshot data copy >&2
+      ${node} run bot --directory '${directory}/data' -- sh -c 'echo on; exec sleep 60' | {
+        read on
+        ${node} check bot --directory '${directory}/copy'
+        ${node} kill bot --directory '${directory}/copy'
+        ${node} kill bot --directory '${directory}/data'
+      }`;
+    const end = await run('unshare', ['--mount', 'sh', '-c', script]);
+    requireMounted(context, end.status !== 99, 'btrfs');
+    expect(end.stdout).toMatch(
+      /^Application 'bot': RUNNING\nThe holder can not be identified from here\n❔ .*snapshot.*\n/,
+    );
+    expect(end.stderr).toMatch(/still running; the holder can not be found/);
+    expect(end.stdout).toMatch(/Application 'bot': stopped \(PID \d+\)\n$/);
   });
 });
 

@@ -34,12 +34,17 @@ export const AS_NOBODY = [
   '--clear-groups',
 ];
 
-/** A Python that has the module. */
-export function requirePython(context: TestContext, module: string): string {
+/** A Python that has the module, for whom `prefix` runs it as. */
+export function requirePython(
+  context: TestContext,
+  module: string,
+  prefix: readonly string[] = [],
+): string {
   // The distribution's modules are the distribution's Python's.
-  const python = ['python3', '/usr/bin/python3'].find(
-    (candidate) => spawnSync(candidate, ['-c', `import ${module}`]).status === 0,
-  );
+  const python = ['python3', '/usr/bin/python3'].find((candidate) => {
+    const [command = '', ...args] = [...prefix, candidate, '-c', `import ${module}`];
+    return spawnSync(command, args).status === 0;
+  });
   skipUnless(context, python !== undefined, `no python3 has the module ${module}`);
   return python as string;
 }
