@@ -15,7 +15,7 @@ import { pack } from './pack.js';
 import { NATIVE_TARGETS, runNative } from './platforms/native.js';
 import { broken, conclude, runCases } from './platforms/rows.js';
 import { WINE, Wine } from './platforms/wine.js';
-import { buildOpener } from './prebuild/compile.js';
+import { buildForWindows } from './prebuild/compile.js';
 import { prepareToolchain } from './prebuild/toolchain.js';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
@@ -98,7 +98,8 @@ function run(row, packed) {
   const words = [...command, ...(row.args ?? []), conformance, packed, directory];
   const log = `${directory}.log`;
   if (row.wine) {
-    return runCases([...words, buildOpener(root, prepareToolchain(root))], wine.environment, log);
+    const opener = buildForWindows(root, prepareToolchain(root), 'test/platforms/opener_win.c');
+    return runCases([...words, opener], wine.environment, log);
   }
   const environment = { ...process.env, CONFORMANCE_UNDER: JSON.stringify(row.under ?? []) };
   return runCases(words, environment, log);
