@@ -46,7 +46,8 @@ Outcome try_acquire(const std::string& path, Mode mode, bool wait_follows = fals
 // this reports no error.
 void write_record(Handle handle, const char* record, size_t size);
 
-// Frees the lock even where another process has a copy of the descriptor.
+// Frees the lock even where another process has a copy of the descriptor. On Windows the record is
+// spoilt before, as the kernel names no holder to compare it with.
 void release(Handle handle);
 
 // Makes the file look used: macOS deletes files in /tmp that nobody has touched

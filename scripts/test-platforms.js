@@ -15,7 +15,7 @@ import { pack } from './pack.js';
 import { NATIVE_TARGETS, runNative } from './platforms/native.js';
 import { broken, conclude, runCases } from './platforms/rows.js';
 import { WINE, Wine } from './platforms/wine.js';
-import { buildOpener } from './prebuild/compile.js';
+import { buildForWindows } from './prebuild/compile.js';
 import { prepareToolchain } from './prebuild/toolchain.js';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
@@ -115,7 +115,7 @@ function run(row, packed) {
   const words = [...command, ...(row.args ?? []), conformance, packed, directory];
   const log = `${directory}.log`;
   if (row.wine) {
-    words.push(buildOpener(root, prepareToolchain(root)));
+    words.push(buildForWindows(root, prepareToolchain(root), 'test/platforms/opener_win.c'));
     return runCases(words, wine.environment, log, row.mayNotRun);
   }
   const environment = { ...process.env, CONFORMANCE_UNDER: JSON.stringify(row.under ?? []) };

@@ -7,12 +7,18 @@ const MINUTES_PER_ROW = 5;
 /**
  * @typedef {object} Result
  * @property {number} passed cases
+ * @property {string[]} names of those
  * @property {string[]} failed why
  * @property {string[]} notRun why
  */
 
 /** The result of what could not even begin. */
-export const broken = (reason) => ({ passed: 0, failed: [reason], notRun: [] });
+export const broken = (reason) => ({
+  passed: 0,
+  names: [],
+  failed: [reason],
+  notRun: [],
+});
 
 /**
  * Runs a program that prints `N cases`, and `ok`, `FAILED` or `not run` for each. What it does not
@@ -47,7 +53,8 @@ export function runCases(command, env, log, mayNotRun = []) {
   if (String(ran) !== wanted) failed.push(`${ran} of ${wanted} cases were accounted for`);
   if (passed.length === 0) failed.push('no case passed');
   for (const line of skipped) if (!isExpected(line)) failed.push(`it has to run here: ${line}`);
-  return { passed: passed.length, failed, notRun };
+  const names = passed.map((line) => line.slice('ok'.length).trim());
+  return { passed: passed.length, names, failed, notRun };
 }
 
 /** Prints the table, why cases failed or were not run, and the counts of rows. Sets the exit status. */

@@ -82,13 +82,14 @@ export function buildTests(root, target, toolchain) {
 }
 
 /**
- * Builds the program that is in the way of the conformance cases on Windows.
+ * Builds a C program of the tests for Windows.
+ * @param {string} source its file, from the package's folder
  * @returns {string} the program
  */
-export function buildOpener(root, toolchain) {
+export function buildForWindows(root, toolchain, source) {
   const target = TARGETS.find(({ name }) => name === 'win32-x64');
-  const build = new Build(root, target, toolchain, 'opener');
-  return build.link(['-municode', build.compile('test/platforms/opener_win.c')], PROGRAM);
+  const build = new Build(root, target, toolchain, basename(source, '.c'));
+  return build.link(['-municode', build.compile(source)], PROGRAM);
 }
 
 class Build {

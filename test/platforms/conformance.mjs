@@ -9,7 +9,6 @@ import { isAbsolute, join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import {
   Actor,
-  actors,
   at,
   checkRunning,
   codeOf,
@@ -26,6 +25,7 @@ import {
   lockSync,
   NotRun,
   onWindows,
+  runAll,
   runtime,
   soon,
   startTimeOf,
@@ -240,9 +240,9 @@ const cases = {
     // Windows lets others read the byte that a reader has locked.
     const held = lockSync('bot', { ...options, shared: true, metadata: 7 });
     const text = readFileSync(lockPath('bot', options), 'utf8');
+    held.release();
     const { pid, metadata } = JSON.parse(text.slice(1));
     equal([text[0], text.length, pid, metadata], [' ', 4096, process.pid, 7]);
-    held.release();
   },
   'killRunning ends exactly the holder': async () => {
     const options = at();
@@ -281,26 +281,4 @@ const cases = {
   ...(onWindows ? windowsCases : {}),
 };
 
-console.log(`${Object.keys(cases).length} cases`);
-let passed = 0;
-let failed = 0;
-let notRun = 0;
-for (const [name, run] of Object.entries(cases)) {
-  try {
-    await run();
-    passed++;
-    console.log(`ok      ${name}`);
-  } catch (error) {
-    if (error instanceof NotRun) {
-      notRun++;
-      console.log(`not run ${name}: ${error.message}`);
-    } else {
-      failed++;
-      console.log(`FAILED  ${name}: ${error.stack}`);
-    }
-  } finally {
-    for (const actor of actors) await actor.kill();
-  }
-}
-console.log(`${passed} passed, ${failed} failed, ${notRun} not run`);
-process.exit(failed === 0 ? 0 : 1);
+await runAll(cases);

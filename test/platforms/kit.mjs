@@ -128,3 +128,30 @@ export async function soon(condition) {
 
 /** The `directory` option with a new directory. */
 export const at = () => ({ directory: mkdtempSync(join(scratch, 'case-')) });
+
+/**
+ * Runs the cases one after the other, prints how many there are, a line for each and the counts, and
+ * ends the process. What they started is ended after each.
+ */
+export async function runAll(cases) {
+  console.log(`${Object.keys(cases).length} cases`);
+  const counts = { passed: 0, failed: 0, notRun: 0 };
+  for (const [name, run] of Object.entries(cases)) {
+    try {
+      await run();
+      counts.passed++;
+      console.log(`ok      ${name}`);
+    } catch (error) {
+      const missing = error instanceof NotRun;
+      counts[missing ? 'notRun' : 'failed']++;
+      console.log(
+        missing ? `not run ${name}: ${error.message}` : `FAILED  ${name}: ${error.stack}`,
+      );
+    } finally {
+      for (const actor of actors) await actor.kill();
+    }
+  }
+  const { passed, failed, notRun } = counts;
+  console.log(`${passed} passed, ${failed} failed, ${notRun} not run`);
+  process.exit(failed === 0 ? 0 : 1);
+}

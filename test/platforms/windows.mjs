@@ -85,6 +85,13 @@ function canNot(call) {
 }
 
 export const windowsCases = {
+  'the record of a released lock names nobody, as the next holder may write none': () => {
+    const options = at();
+    for (const shared of [true, false]) {
+      lockSync('bot', { ...options, shared, metadata: 7 }).release();
+      equal(readFileSync(lockPath('bot', options), 'utf8').slice(0, 4), '  "v');
+    }
+  },
   'spellings of one directory are one lock': () => {
     const { directory } = at();
     const [drive] = directory;

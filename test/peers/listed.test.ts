@@ -1,0 +1,24 @@
+// docs/peers.md lists the cases of others; those whose promise it calls the same or the contrary are
+// tried here.
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect, test } from 'vitest';
+import { REPOSITORY } from '../support/run.js';
+
+const page = readFileSync(join(REPOSITORY, 'docs', 'peers.md'), 'utf8');
+const folder = join(REPOSITORY, 'test', 'peers');
+const files = readdirSync(folder).filter((file) => file !== 'listed.test.ts');
+
+test.each(files)('%s has the cases that the page says it has', (file) => {
+  const [section = ''] = page
+    .split(/^## /m)
+    .filter((text) => text.includes(`(../test/peers/${file})`));
+  const tests = readFileSync(join(folder, file), 'utf8');
+  const tried = section
+    .split('\n')
+    .filter((line) => /\| the (?:same|contrary)\b/.test(line))
+    .flatMap((line) => [...(line.split(' | ')[0] as string).matchAll(/`([^`]+)`/g)])
+    .map((match) => match[1] as string);
+  expect(tried.length).toBeGreaterThan(5);
+  expect(tried.filter((name) => !tests.includes(name))).toEqual([]);
+});
