@@ -98,11 +98,13 @@ Failure replace_process(const std::vector<std::string>& arguments, Handle lock) 
   pthread_sigmask(SIG_SETMASK, &none, &mask);
   std::vector<int> kept = inherited_descriptors(fd);
   kept.push_back(fd);
-  for (const int descriptor : kept) ::fcntl(descriptor, F_SETFD, 0);
+  // Without the lock's descriptor the program would run unlocked.
+  int passed_on = 0;
+  for (const int descriptor : kept) passed_on = ::fcntl(descriptor, F_SETFD, 0);
 
-  ::execvp(argv[0], argv.data());
+  if (passed_on == 0) ::execvp(argv[0], argv.data());
 
-  const Failure failure{"execvp", errno};
+  const Failure failure{passed_on == 0 ? "execvp" : "fcntl", errno};
   for (const int descriptor : kept) ::fcntl(descriptor, F_SETFD, FD_CLOEXEC);
   pthread_sigmask(SIG_SETMASK, &mask, nullptr);
   ::sigaction(SIGXFSZ, &file_size, nullptr);

@@ -9,7 +9,7 @@ for tool in clang-format clang-tidy; do
     exit 1
   }
 done
-clang-format --dry-run --Werror native/*.cc native/*.h test/native/* test/platforms/*.c test/support/*.c test/interop/*.c
+clang-format --dry-run --Werror native/*.cc native/*.h test/native/* test/*/*.c
 headers=$(node -p "require('node:path').resolve(process.execPath, '../../include/node')")
 clang-tidy --quiet native/{addon,waiters,record,lock_posix,wait_linux,process_linux,exec_linux,state_linux,watch_posix,marks_linux,addon_linux}.cc -- \
   -std=c++17 -Wall -Wextra -Wshadow -DNAPI_VERSION=8 -DNODE_ADDON_API_DISABLE_DEPRECATED \

@@ -172,7 +172,8 @@ describe('a cancel that races the grant', () => {
     expect(granted).toBeGreaterThan(0);
     expect(cancelled).toBeGreaterThan(0);
     await untilQuiet(options, before.threads);
-    expect(descriptors()).toBeLessThanOrEqual(before.descriptors);
+    // A late grant is closed an instant after the kernel has forgotten it.
+    await until(() => descriptors() <= before.descriptors);
     tryLock('bot', options)?.release();
   });
 

@@ -68,7 +68,8 @@ describe('the end of a worker', () => {
     const options = { directory: freshDirectory() };
     const worker = start('bot', options, body);
     worker.on('error', () => {});
-    const exit = once(worker, 'exit');
+    // `once` would reject where the error comes before the end.
+    const exit = new Promise((resolve) => worker.once('exit', resolve));
     expect(await said(worker)).toBe('held');
     void worker.terminate();
     await exit;

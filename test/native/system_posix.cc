@@ -36,6 +36,7 @@ void processes(const std::string& path) {
   check(granted(ticket, outcome), "its death frees the lock");
   release(outcome.handle);
   ::waitpid(child, nullptr, 0);
+  for (const int end : ready) ::close(end);
 }
 
 void rename_under_holder(const std::string& path) {

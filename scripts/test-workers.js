@@ -1,0 +1,112 @@
+// npm run test:workers [-- --workers N]: 1,000 worker threads that are terminated while they hold, while
+// they wait, while they are served, and while they do all of it and watch. Exits 1 where a lock, a
+// descriptor, a thread or memory is left behind.
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath, pathToFileURL } from 'node:url';
+import { parseArgs } from 'node:util';
+import { Worker } from 'node:worker_threads';
+
+const root = fileURLToPath(new URL('..', import.meta.url));
+const { values } = parseArgs({
+  options: {
+    workers: { type: 'string', default: '1000' },
+    /** Another copy of the package. */
+    package: { type: 'string', default: root },
+  },
+});
+const library = pathToFileURL(join(values.package, 'dist/index.js')).href;
+const { inspect, lock, tryLock } = await import(library);
+const directory = mkdtempSync(join(tmpdir(), 'kernel-lock-workers-'));
+const options = { directory };
+const total = Number(values.workers);
+const ABREAST = 4;
+/** From here on memory is judged; before, it is the allocator that grows. */
+const WARM = 400;
+const MARGIN = 16 * 2 ** 20;
+
+const WAYS = {
+  holds: `lockSync('held', { ...options, shared: true }); say();`,
+  'holds and watches': `lockSync('held', { ...options, shared: true }).signal; say();`,
+  waits: `lock('busy', { ...options, wait: true }); say();`,
+  'waits, blocking': `say(); lockSync('busy', { ...options, wait: true });`,
+  'is served': `for (let i = 0; i < 20; i++) lock('turns', { ...options, wait: true }).then((mine) => mine.release());
+    say();`,
+  'does all of it': `lockSync('held', { ...options, shared: true }).signal;
+    lock('turns', { ...options, wait: true }).then((mine) => mine.signal);
+    const controller = new AbortController();
+    lock('busy', { ...options, wait: true, signal: controller.signal }).catch(() => {});
+    controller.abort();
+    say(); lockSync('busy', { ...options, wait: 60_000 });`,
+};
+
+async function cycle(number) {
+  const body = Object.values(WAYS)[number % Object.keys(WAYS).length];
+  const program = `
+    const { parentPort } = require('node:worker_threads');
+    const options = ${JSON.stringify(options)};
+    const say = () => parentPort.postMessage('done');
+    import(${JSON.stringify(library)}).then(({ lock, lockSync }) => { ${body} });
+    setInterval(() => {}, 1000);`;
+  const worker = new Worker(program, { eval: true });
+  await new Promise((resolve, reject) => worker.on('message', resolve).on('error', reject));
+  await worker.terminate();
+}
+
+const residentBytes = () =>
+  Number(/^VmRSS:\s+(\d+) kB/m.exec(readFileSync('/proc/self/status', 'utf8'))[1]) * 1024;
+const left = () => ({
+  descriptors: readdirSync('/proc/self/fd').length,
+  threads: readdirSync('/proc/self/task').length,
+});
+
+const busy = await lock('busy', options);
+// What is opened once and kept: the queue of inotify, the thread at it, the one for waits.
+const watched = await lock('watched', options);
+watched.signal.addEventListener('abort', () => {});
+watched.release();
+for (let number = 0; number < Object.keys(WAYS).length; number++) await cycle(number);
+const before = left();
+
+let next = 0;
+let warm = Number.POSITIVE_INFINITY;
+const lane = async () => {
+  while (next < total) {
+    if (next === WARM) warm = residentBytes();
+    await cycle(next++);
+  }
+};
+await Promise.all(Array.from({ length: ABREAST }, lane));
+
+const problems = [];
+const names = ['held', 'turns', 'busy'];
+const quiet = () => {
+  const now = left();
+  return (
+    now.descriptors <= before.descriptors &&
+    now.threads <= before.threads &&
+    names.every((name) => inspect(name, options).waiters === 0)
+  );
+};
+const patience = performance.now() + 20_000;
+while (!quiet() && performance.now() < patience) {
+  await new Promise((resolve) => setTimeout(resolve, 5));
+}
+const grown = residentBytes() - warm;
+if (!quiet()) problems.push(`before ${JSON.stringify(before)}, after ${JSON.stringify(left())}`);
+busy.release();
+for (const name of names) {
+  const mine = tryLock(name, options);
+  if (mine === null) problems.push(`'${name}' is still held`);
+  mine?.release();
+}
+if (grown > MARGIN) problems.push(`${Math.round(grown / 2 ** 20)} MiB more memory`);
+const memory = grown === Number.NEGATIVE_INFINITY ? '' : `, ${(grown / 2 ** 20).toFixed(1)} MiB`;
+console.log(
+  problems.length === 0
+    ? `${total} workers came and went, nothing left${memory}`
+    : problems.join('\n'),
+);
+rmSync(directory, { recursive: true });
+process.exit(problems.length === 0 ? 0 : 1);
