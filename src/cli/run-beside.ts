@@ -1,0 +1,82 @@
+// `run --postgres`: the program runs beside the session that holds its lock.
+
+import type { ChildProcess } from 'node:child_process';
+import { constants } from 'node:os';
+import { isatty } from 'node:tty';
+import { LockHeldError } from '../errors.js';
+import { type Lock, lock, type ServerOptions } from '../postgres.js';
+import { printable } from '../report.js';
+import type { Call } from './args.js';
+import { notRun, refused } from './ends.js';
+import { EXIT_LOST } from './exit.js';
+import { printError } from './output.js';
+import { showWaiting } from './progress.js';
+
+/** How long a program has to stop once its lock is lost, in milliseconds; then SIGKILL. */
+const GRACE = 5000;
+/** Passed on to the program. */
+const FORWARDED: NodeJS.Signals[] = ['SIGTERM', 'SIGHUP', 'SIGUSR1', 'SIGUSR2', 'SIGCONT'];
+/** A terminal sends these to the program itself. */
+const FROM_TERMINAL: NodeJS.Signals[] = ['SIGINT', 'SIGQUIT'];
+
+/** The program's own exit status; 128+n for signal n; 76 where the lock was lost. */
+export async function runBeside(call: Call, server: ServerOptions): Promise<number> {
+  const { name, shared, wait } = call;
+  const hide = wait === false ? () => {} : showWaiting(call);
+  let held: Lock;
+  try {
+    held = await lock(name, { ...server, shared, wait });
+  } catch (error) {
+    if (!(error instanceof LockHeldError)) throw error;
+    return refused(call, error, { postgres: error.path });
+  } finally {
+    hide();
+  }
+  try {
+    return await runUnder(held, call.program);
+  } finally {
+    await held.release();
+  }
+}
+
+async function runUnder(held: Lock, [executable = '', ...args]: string[]): Promise<number> {
+  const { spawn } = await import('node:child_process'); // milliseconds of an import
+  const child = spawn(executable, args, { stdio: 'inherit' });
+  const stopForwarding = forwardSignals(child);
+  const ended = new Promise<number>((resolve) => {
+    child.on('error', ({ code }: NodeJS.ErrnoException) => {
+      resolve(notRun(executable, code === 'ENOENT', code));
+    });
+    child.on('exit', (code, signal) => {
+      resolve(signal === null ? (code as number) : 128 + constants.signals[signal]);
+    });
+  });
+  let killing: NodeJS.Timeout | undefined;
+  const stop = () => {
+    printError(`kernel-lock: ${printable((held.signal.reason as Error).message)}; stopping`);
+    child.kill('SIGTERM');
+    child.kill('SIGCONT'); // one that was stopped gets it now
+    killing = setTimeout(() => child.kill('SIGKILL'), GRACE);
+  };
+  held.signal.addEventListener('abort', stop);
+  if (held.signal.aborted) stop();
+  const status = await ended;
+  clearTimeout(killing);
+  stopForwarding();
+  held.signal.removeEventListener('abort', stop);
+  return held.signal.aborted ? EXIT_LOST : status;
+}
+
+function forwardSignals(child: ChildProcess): () => void {
+  const forward = (signal: NodeJS.Signals) => child.kill(signal);
+  const leave = () => {};
+  const onTerminal = isatty(0) || isatty(1) || isatty(2);
+  for (const signal of FORWARDED) process.on(signal, forward);
+  for (const signal of FROM_TERMINAL) process.on(signal, onTerminal ? leave : forward);
+  return () => {
+    for (const signal of [...FORWARDED, ...FROM_TERMINAL]) {
+      process.off(signal, forward);
+      process.off(signal, leave);
+    }
+  };
+}
