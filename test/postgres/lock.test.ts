@@ -11,7 +11,9 @@ import {
   withLock,
 } from '../../dist/postgres.js';
 import { freshName } from '../support/scratch.js';
+import { Actor } from './support/actor.js';
 import { Server } from './support/server.js';
+import { nothingLeft } from './support/settled.js';
 
 let server: Server;
 let at: { connectionString: string };
@@ -22,10 +24,7 @@ beforeAll(async () => {
 });
 afterAll(() => server.stop());
 
-const settled = async () => {
-  await expect.poll(() => server.sessions()).toEqual([]);
-  await expect.poll(() => server.locks()).toEqual({ held: 0, waiting: 0 });
-};
+const settled = () => nothingLeft(server);
 
 describe('a lock', () => {
   test('is held by one session until it is released', async () => {
@@ -210,7 +209,6 @@ describe('who holds it', () => {
 
   test('loses it by killRunning', async () => {
     const name = freshName();
-    const { Actor } = await import('./support/actor.js');
     const actor = await Actor.start(server.url());
     await actor.ask('lock', name);
     await expect(killRunning(name, at)).resolves.toBe(true);
