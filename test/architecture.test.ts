@@ -27,6 +27,7 @@ const LAYERS = [
   ['postgres/connection'],
   ['postgres'],
   ['cli/server', 'cli/ends', 'cli/migration'],
+  ['cli/under'],
   ['cli/progress', 'cli/table'],
   ['cli/watch', 'cli/run-beside'],
   ['cli/check', 'cli/kill', 'cli/run', 'cli/wait', 'cli/list', 'cli/path'],

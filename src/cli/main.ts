@@ -12,6 +12,7 @@ import { printError } from './output.js';
 import { path } from './path.js';
 import { run } from './run.js';
 import { hidePasswords } from './server.js';
+import { becomeUnder, UNDER } from './under.js';
 import { wait } from './wait.js';
 
 const COMMANDS = { check, kill, run, wait, list, path, migration, help };
@@ -20,6 +21,7 @@ export type CommandName = keyof typeof COMMANDS;
 
 async function main(argv: readonly string[]): Promise<number> {
   try {
+    if (argv[0] === UNDER) return becomeUnder(Number(argv[1]), argv.slice(2));
     const call = parseCommand(argv);
     return await COMMANDS[call.command](call);
   } catch (error) {

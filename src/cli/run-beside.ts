@@ -4,6 +4,7 @@ import type { ChildProcess } from 'node:child_process';
 import { constants } from 'node:os';
 import { isatty } from 'node:tty';
 import { LockHeldError } from '../errors.js';
+import { native } from '../native.js';
 import { type Lock, lock, type ServerOptions } from '../postgres.js';
 import { printable } from '../report.js';
 import type { Call } from './args.js';
@@ -11,6 +12,7 @@ import { notRun, refused } from './ends.js';
 import { EXIT_LOST } from './exit.js';
 import { printError } from './output.js';
 import { showWaiting } from './progress.js';
+import { UNDER } from './under.js';
 
 /** How long a program has to stop once its lock is lost, in milliseconds; then SIGKILL. */
 const GRACE = 5000;
@@ -41,7 +43,8 @@ export async function runBeside(call: Call, server: ServerOptions): Promise<numb
 
 async function runUnder(held: Lock, [executable = '', ...args]: string[]): Promise<number> {
   const { spawn } = await import('node:child_process'); // milliseconds of an import
-  const child = spawn(executable, args, { stdio: 'inherit' });
+  const [command, ...rest] = tied([executable, ...args]);
+  const child = spawn(command as string, rest, { stdio: 'inherit' });
   const stopForwarding = forwardSignals(child);
   const ended = new Promise<number>((resolve) => {
     child.on('error', ({ code }: NodeJS.ErrnoException) => {
@@ -65,6 +68,14 @@ async function runUnder(held: Lock, [executable = '', ...args]: string[]): Promi
   stopForwarding();
   held.signal.removeEventListener('abort', stop);
   return held.signal.aborted ? EXIT_LOST : status;
+}
+
+// Where the kernel can, it ends the program when this process is killed: nothing else would keep it
+// from running on without its lock.
+function tied(program: string[]): string[] {
+  if (native().endWithParent === undefined) return program;
+  const cli = process.argv[1] as string;
+  return [process.execPath, ...process.execArgv, cli, UNDER, String(process.pid), ...program];
 }
 
 function forwardSignals(child: ChildProcess): () => void {

@@ -14,6 +14,9 @@ export function serverOf({ postgres }: Call): ServerOptions | undefined {
  * are there to be seen; PGPASSWORD and .pgpass show nothing.
  */
 export function hidePasswords(argv: readonly string[]): void {
+  const end = argv.indexOf('--');
+  const own = end < 0 ? argv : argv.slice(0, end);
+  if (!own.some((arg) => arg.startsWith('--postgres'))) return;
   const hidden = argv.map(withoutPassword);
   if (hidden.some((arg, i) => arg !== argv[i])) {
     process.title = ['kernel-lock', ...hidden].join(' ');
