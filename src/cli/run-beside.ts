@@ -3,7 +3,7 @@
 import type { ChildProcess } from 'node:child_process';
 import { constants } from 'node:os';
 import { isatty } from 'node:tty';
-import { LockHeldError } from '../errors.js';
+import { LockConnectionError, LockHeldError } from '../errors.js';
 import { native } from '../native.js';
 import { type Lock, lock, type ServerOptions } from '../postgres.js';
 import { printable } from '../report.js';
@@ -16,6 +16,8 @@ import { UNDER } from './under.js';
 
 /** How long a program has to stop once its lock is lost, in milliseconds; then SIGKILL. */
 const GRACE = 5000;
+/** How long one who waits leaves a server alone that is not there, in milliseconds. */
+const RECONNECT = 1000;
 /** Passed on to the program. */
 const FORWARDED: NodeJS.Signals[] = ['SIGTERM', 'SIGHUP', 'SIGUSR1', 'SIGUSR2', 'SIGCONT'];
 /** A terminal sends these to the program itself. */
@@ -23,11 +25,10 @@ const FROM_TERMINAL: NodeJS.Signals[] = ['SIGINT', 'SIGQUIT'];
 
 /** The program's own exit status; 128+n for signal n; 76 where the lock was lost. */
 export async function runBeside(call: Call, server: ServerOptions): Promise<number> {
-  const { name, shared, wait } = call;
-  const hide = wait === false ? () => {} : showWaiting(call);
+  const hide = call.wait === false ? () => {} : showWaiting(call);
   let held: Lock;
   try {
-    held = await lock(name, { ...server, shared, wait });
+    held = await acquire(call, server);
   } catch (error) {
     if (!(error instanceof LockHeldError)) throw error;
     return refused(call, error, { postgres: error.path });
@@ -38,6 +39,28 @@ export async function runBeside(call: Call, server: ServerOptions): Promise<numb
     return await runUnder(held, call.program);
   } finally {
     await held.release();
+  }
+}
+
+// Who waits goes on waiting for a server that dies meanwhile, or is restarted. One that was not there
+// in the first place is an error.
+async function acquire(call: Call, server: ServerOptions): Promise<Lock> {
+  const { name, shared, wait } = call;
+  const deadline = performance.now() + (wait === true ? Number.POSITIVE_INFINITY : Number(wait));
+  try {
+    return await lock(name, { ...server, shared });
+  } catch (error) {
+    if (wait === false || !(error instanceof LockHeldError)) throw error;
+  }
+  for (;;) {
+    const left = Math.max(0, Math.round(deadline - performance.now()));
+    try {
+      return await lock(name, { ...server, shared, wait: wait === true || left });
+    } catch (error) {
+      const isLong = deadline - performance.now() > RECONNECT;
+      if (!(error instanceof LockConnectionError) || !isLong) throw error;
+    }
+    await new Promise((resolve) => setTimeout(resolve, RECONNECT));
   }
 }
 

@@ -143,6 +143,22 @@ describe('run --postgres', () => {
   });
 });
 
+test('a server that dies ends the program; one who waited runs when it is back', async () => {
+  const name = freshName();
+  const first = runs(name, STAY);
+  const pid = await pidOf(first);
+  const second = runs(name, STAY, '--wait');
+  await expect.poll(() => server.locks()).toEqual({ held: 1, waiting: 1 });
+  await server.stop('SIGKILL');
+  expect((await first.finished).status).toBe(76);
+  expect(isAlive(pid)).toBe(false);
+  await server.boot();
+  await pidOf(second);
+  second.child.kill('SIGTERM');
+  expect((await second.finished).status).toBe(143);
+  await nothingLeft(server);
+});
+
 describe('the other commands', () => {
   test('check, list, wait and kill', async () => {
     const name = freshName();
