@@ -15,12 +15,25 @@ import { handover } from './rows/handover.js';
 import { idle } from './rows/idle.js';
 import { list } from './rows/list.js';
 import { many } from './rows/many.js';
+import { postgres, postgresHandover } from './rows/postgres.js';
 import { residue } from './rows/residue.js';
 import { run } from './rows/run.js';
 import { startup } from './rows/startup.js';
 import { waiters } from './rows/waiters.js';
 
-const ROWS = [cycle, handover, waiters, idle, many, list, startup, run, residue];
+const ROWS = [
+  cycle,
+  handover,
+  waiters,
+  idle,
+  many,
+  list,
+  startup,
+  run,
+  residue,
+  postgres,
+  postgresHandover,
+];
 const HELP = `node bench/main.js [--rows ${ROWS.map(({ id }) => id).join(',')}] [--short] [--peers]
   Measures everything; writes bench/results.json and, if all rows ran, bench/results.svg.
   Exit status 1 where a target was missed.

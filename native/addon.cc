@@ -374,12 +374,13 @@ Napi::Value Environment::UnpinProcess(const Napi::CallbackInfo& info) {
   return env_.Undefined();
 }
 
-// replaceProcess(arguments, lock): a failure, or it does not return
+// replaceProcess(arguments, lock?): a failure, or it does not return
 Napi::Value Environment::ReplaceProcess(const Napi::CallbackInfo& info) {
   const auto list = info[0].As<Napi::Array>();
   std::vector<std::string> arguments;
   for (uint32_t i = 0; i < list.Length(); ++i) arguments.push_back(ToBytes(list.Get(i)));
-  return kernel_lock::ToValue(env_, replace_process(arguments, held_.at(ToId(info[1])).handle));
+  const Handle lock = info[1].IsUndefined() ? kNoHandle : held_.at(ToId(info[1])).handle;
+  return kernel_lock::ToValue(env_, replace_process(arguments, lock));
 }
 
 template <Napi::Value (Environment::*method)(const Napi::CallbackInfo&)>

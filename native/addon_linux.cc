@@ -1,8 +1,19 @@
 #include "addon_platform.h"
+#include "bond.h"
 
 namespace kernel_lock {
+namespace {
 
-// The TypeScript side reads /proc.
-void export_platform(Napi::Env /*env*/, Napi::Object /*exports*/) {}
+Napi::Value EndWithParent(const Napi::CallbackInfo& info) {
+  const int parent = info[0].As<Napi::Number>().Int32Value();
+  return Napi::Boolean::New(info.Env(), end_with_parent(parent));
+}
+
+}  // namespace
+
+// The TypeScript side reads /proc for the rest.
+void export_platform(Napi::Env env, Napi::Object exports) {
+  exports.Set("endWithParent", Napi::Function::New<EndWithParent>(env, "endWithParent"));
+}
 
 }  // namespace kernel_lock

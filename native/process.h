@@ -24,7 +24,7 @@ void unpin_process(Handle process);
 // Remembers what the runtime is about to change of the standard streams.
 void remember_stdio();
 
-// Replaces this process by `arguments[0]`, which inherits the lock. Returns
+// Replaces this process by `arguments[0]`, which inherits the lock, if there is one. Returns
 // only on failure, with everything as before.
 Failure replace_process(const std::vector<std::string>& arguments, Handle lock);
 

@@ -1,4 +1,4 @@
-import type { Holder } from './types.js';
+import type { Holder, PostgresHolder } from './types.js';
 
 /** The codes by which errors of this package are told apart; stable, unlike the messages. */
 export type LockErrorCode =
@@ -12,7 +12,8 @@ export type LockErrorCode =
   | 'LOCK_UNSUPPORTED'
   | 'LOCK_DEADLOCK'
   | 'LOCK_SYSTEM'
-  | 'LOCK_NATIVE';
+  | 'LOCK_NATIVE'
+  | 'LOCK_CONNECTION';
 
 /** What every error of this package can tell beside its message. */
 export interface LockErrorDetails {
@@ -50,7 +51,7 @@ export class LockError extends Error {
 
 /** What a `LockHeldError` can tell beside that. */
 export interface LockHeldDetails extends LockErrorDetails {
-  holder?: Holder | undefined;
+  holder?: Holder | PostgresHolder | undefined;
   unknown?: readonly string[] | undefined;
 }
 
@@ -59,7 +60,7 @@ export interface LockHeldDetails extends LockErrorDetails {
  * who that was a moment ago, where it can be known; it may be gone by now.
  */
 export class LockHeldError extends LockError {
-  readonly holder: Holder | undefined;
+  readonly holder: Holder | PostgresHolder | undefined;
   /** Why the holder, or something of it, is not known; see `LockStatus.unknown`. */
   readonly unknown: readonly string[];
 
@@ -81,7 +82,10 @@ export class LockTimeoutError extends LockHeldError {
   }
 }
 
-/** `LOCK_LOST`: the lock file was deleted, moved or replaced, so another process may hold the name now. */
+/**
+ * `LOCK_LOST`: the lock file was deleted, moved or replaced, or the session with the server is gone
+ * or in doubt; so another process may hold the name now.
+ */
 export class LockLostError extends LockError {
   constructor(message: string, details?: LockErrorDetails) {
     super('LOCK_LOST', message, details);
@@ -124,6 +128,13 @@ export class LockNativeError extends LockError {
   }
 }
 
+/** `LOCK_CONNECTION`: the server can't be reached, does not let this client in, or has gone away. */
+export class LockConnectionError extends LockError {
+  constructor(message: string, details?: LockErrorDetails) {
+    super('LOCK_CONNECTION', message, details);
+  }
+}
+
 /**
  * `LOCK_INVALID_NAME` or `LOCK_INVALID_OPTION`: bad input; nothing was touched. A
  * `TypeError`, because it is the calling code that has to change, and a `LockError` too:
@@ -140,8 +151,9 @@ export class LockTypeError extends TypeError {
     code: 'LOCK_INVALID_NAME' | 'LOCK_INVALID_OPTION',
     message: string,
     lockName?: string,
+    cause?: unknown,
   ) {
-    super(message);
+    super(message, cause === undefined ? undefined : { cause });
     this.name = 'LockTypeError';
     this.code = code;
     this.lockName = lockName;

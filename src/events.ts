@@ -3,7 +3,7 @@
 
 import { channel } from 'node:diagnostics_channel';
 import type { LockLostError } from './errors.js';
-import type { Holder } from './types.js';
+import type { Holder, PostgresHolder } from './types.js';
 
 /** What every message says: which lock it is about. */
 export interface LockEvent {
@@ -29,7 +29,7 @@ export interface AcquiredEvent extends LockEvent {
 export interface RefusedEvent extends LockEvent {
   waitedMs: number;
   /** Who held it a moment ago, where that can be known. */
-  holder: Holder | undefined;
+  holder: Holder | PostgresHolder | undefined;
 }
 
 /** A lock was released. A process or worker thread that ends with a lock tells nobody. */
@@ -77,11 +77,16 @@ export function tellAcquired({ name, path, shared }: LockEvent, waitedMs: number
   acquired.publish({ name, path, shared, waitedMs } satisfies AcquiredEvent);
 }
 
+/** Whether anybody wants to hear of refusals: for one who has to ask a server for the holder first. */
+export function refusalsAreHeard(): boolean {
+  return refused.hasSubscribers;
+}
+
 /** Looks for the holder only where somebody listens. */
 export function tellRefused(
   { name, path, shared }: LockEvent,
   waitedMs: number,
-  holder: () => Holder | undefined,
+  holder: () => Holder | PostgresHolder | undefined,
 ): void {
   if (!refused.hasSubscribers) return;
   refused.publish({ name, path, shared, waitedMs, holder: holder() } satisfies RefusedEvent);

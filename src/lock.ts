@@ -28,6 +28,7 @@ import {
 } from './request.js';
 import type { LocationOptions, LockOptions, LockSyncOptions, TryLockOptions } from './types.js';
 import { CANCELLED, TIMED_OUT, waitAsync, waitSync } from './wait.js';
+import { holdWhile } from './with.js';
 
 /**
  * A lock that this process holds. It holds until `release()` or the end of the process (or of
@@ -206,27 +207,18 @@ export function tryLock(name: string, options: TryLockOptions = {}): Lock | null
  * @throws (rejects) as `lock` does, and with whatever `fn` throws; `LOCK_LOST` where `fn` read the
  *   signal and returned, but the lock was lost meanwhile: its result is in doubt.
  */
-export async function withLock<T>(name: string, fn: (lock: Lock) => T | Promise<T>): Promise<T>;
-export async function withLock<T>(
+export function withLock<T>(name: string, fn: (lock: Lock) => T | Promise<T>): Promise<T>;
+export function withLock<T>(
   name: string,
   options: LockOptions,
   fn: (lock: Lock) => T | Promise<T>,
 ): Promise<T>;
-export async function withLock<T>(
+export function withLock<T>(
   name: string,
   optionsOrFn: LockOptions | ((lock: Lock) => T | Promise<T>),
   fn?: (lock: Lock) => T | Promise<T>,
 ): Promise<T> {
-  const [options, run] = typeof optionsOrFn === 'function' ? [{}, optionsOrFn] : [optionsOrFn, fn];
-  if (typeof run !== 'function') throw new TypeError('withLock wants a function to run');
-  const held = await lock(name, options);
-  try {
-    const result = await run(held);
-    Lock.confirm(held);
-    return result;
-  } finally {
-    held.release();
-  }
+  return holdWhile((options) => lock(name, options), Lock.confirm, optionsOrFn, fn);
 }
 
 /**

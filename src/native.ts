@@ -47,7 +47,9 @@ export interface Native {
   signalProcess(process: number, signal: number): typeof GONE | Failure | undefined;
   unpinProcess(process: number): void;
   /** The arguments are bytes, one character each. */
-  replaceProcess(args: readonly string[], lock: number): Failure;
+  replaceProcess(args: readonly string[], lock?: number): Failure;
+  /** Linux: SIGKILL for this process when its parent ends. `false`: it has ended already. */
+  endWithParent?(parent: number): boolean;
   /** macOS and Windows. */
   processFacts?(pid: number): NativeProcessFacts;
   /**

@@ -1,14 +1,20 @@
+import { DIRECTORY_WANTED, isDirectoryOption } from './directory.js';
 import { LockTypeError } from './errors.js';
-import { checkName, DIRECTORY_WANTED, isDirectoryOption } from './path.js';
+import { checkName } from './name.js';
 
 /** The longest that a timer takes, in milliseconds: 24.8 days. */
 const MAX_MILLISECONDS = 2_147_483_647;
 /** What the record has room for beside everything else in it. */
 export const MAX_METADATA_BYTES = 1024;
 
+/** Sent more often, heartbeats would be work for the server; in milliseconds. */
+const MIN_HEARTBEAT = 100;
+
 interface Rule {
   accepts: (value: unknown) => boolean;
   wants: string;
+  /** A value that may hold a password. */
+  secret?: boolean;
 }
 
 const isBoolean = (value: unknown) => typeof value === 'boolean';
@@ -43,6 +49,16 @@ const RULES = {
   shutdownTimeout: { accepts: isMilliseconds, wants: MILLISECONDS },
   onSecondInstance: { accepts: isFunction, wants: 'a function' },
   logger: { accepts: isLogger, wants: 'an object with info, warn and error' },
+  connectionString: {
+    accepts: isConnectionString,
+    wants: 'a URL such as postgres://user@host:5432/database',
+    secret: true,
+  },
+  client: { accepts: isFunction, wants: 'a function that makes a pg.Client' },
+  heartbeat: {
+    accepts: (value) => isMilliseconds(value) && (value as number) >= MIN_HEARTBEAT,
+    wants: `a number of milliseconds from ${MIN_HEARTBEAT} to ${MAX_MILLISECONDS}`,
+  },
 } satisfies Record<string, Rule>;
 
 export type OptionName = keyof typeof RULES;
@@ -51,6 +67,9 @@ export const LOCATION_OPTIONS: readonly OptionName[] = ['scope', 'directory'];
 export const TRY_LOCK_OPTIONS: readonly OptionName[] = [...LOCATION_OPTIONS, 'shared', 'metadata'];
 export const LOCK_SYNC_OPTIONS: readonly OptionName[] = [...TRY_LOCK_OPTIONS, 'wait'];
 export const LOCK_OPTIONS: readonly OptionName[] = [...LOCK_SYNC_OPTIONS, 'signal'];
+
+/** Which PostgreSQL server, beside what the environment says of it. */
+export const SERVER_OPTIONS: readonly OptionName[] = ['connectionString', 'client', 'heartbeat'];
 
 /**
  * The known options of a call, checked and copied once, so that what was checked is what is used.
@@ -89,7 +108,8 @@ export function checkOptions<T extends object>(
     if (value === undefined) continue;
     const rule: Rule = RULES[option];
     if (!rule.accepts(value)) {
-      throw invalid(name, `Invalid option '${option}' (${show(value)}): ${rule.wants} is wanted`);
+      const shown = rule.secret && typeof value === 'string' ? 'a string' : show(value);
+      throw invalid(name, `Invalid option '${option}' (${shown}): ${rule.wants} is wanted`);
     }
     checked[option] = value;
   }
@@ -97,6 +117,12 @@ export function checkOptions<T extends object>(
     throw invalid(
       name,
       `Invalid option 'scope' (${show(checked.scope)}): 'directory' is given too, and a lock has one place`,
+    );
+  }
+  if (checked.connectionString !== undefined && checked.client !== undefined) {
+    throw invalid(
+      name,
+      "Invalid option 'client' (a function): 'connectionString' is given too, and a session has one server",
     );
   }
   if (checked.onSecondInstance !== undefined && checked.shared === true) {
@@ -120,6 +146,8 @@ function invalid(name: string | undefined, message: string): LockTypeError {
 }
 
 function show(value: unknown): string {
+  // A URL may have a password in it.
+  if (typeof value === 'string' && value.includes('://')) return 'a URL';
   if (typeof value === 'string') return JSON.stringify(value.slice(0, 100));
   if (typeof value === 'object' && value !== null) return Object.prototype.toString.call(value);
   return typeof value === 'function' ? 'a function' : String(value);
@@ -132,6 +160,15 @@ function isMetadata(value: unknown): boolean {
   } catch {
     return false; // a cycle, a BigInt, a throwing toJSON
   }
+}
+
+// Without a host, the part before the @ has to be followed by something for URL.
+function isConnectionString(value: unknown): boolean {
+  return (
+    typeof value === 'string' &&
+    /^postgres(?:ql)?:\/\//.test(value) &&
+    URL.canParse(value.replace('@/', '@host/'))
+  );
 }
 
 function isLogger(value: unknown): boolean {

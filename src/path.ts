@@ -1,27 +1,11 @@
 import { userInfo } from 'node:os';
-import { isAbsolute, join, sep } from 'node:path';
-import { LockPathError, LockTypeError } from './errors.js';
+import { join, sep } from 'node:path';
+import { LockPathError } from './errors.js';
+import { isName } from './name.js';
 import { native } from './native.js';
 import type { LocationOptions } from './types.js';
 
-const NAME = /^[A-Za-z0-9](?:[A-Za-z0-9._-]{0,198}[A-Za-z0-9_-])?$/;
-const WINDOWS_DEVICE = /^(?:con|prn|aux|nul|com[0-9]|lpt[0-9]|conin\$|conout\$)(?:\.|$)/i;
 const SUFFIX = '.lock';
-
-/** Throws `LOCK_INVALID_NAME` unless `name` can be the name of a lock on every platform. */
-export function checkName(name: unknown): asserts name is string {
-  const refuse = (rule: string): never => {
-    const shown = typeof name === 'string' ? JSON.stringify(name.slice(0, 220)) : typeName(name);
-    throw new LockTypeError('LOCK_INVALID_NAME', `Invalid lock name ${shown}: ${rule}`);
-  };
-  if (typeof name !== 'string') return refuse('a name is a string');
-  if (!NAME.test(name)) {
-    refuse(
-      'a name is 1 to 200 characters of A-Z a-z 0-9 . _ -, starts with a letter or digit and does not end in a dot',
-    );
-  }
-  if (WINDOWS_DEVICE.test(name)) refuse('it names a device on Windows');
-}
 
 /** The directory of the locks that `options` select. */
 export function lockDirectory(options: LocationOptions): string {
@@ -40,33 +24,10 @@ export function lockFile(name: string, options: LocationOptions): string {
 export function nameOfFile(file: string): string | undefined {
   if (!file.endsWith(SUFFIX)) return undefined;
   const name = file.slice(0, -SUFFIX.length);
-  return NAME.test(name) && !WINDOWS_DEVICE.test(name) ? name : undefined;
-}
-
-/** Whether `directory` can be used as the `directory` option. */
-export function isDirectoryOption(directory: unknown): directory is string {
-  if (typeof directory !== 'string' || directory.includes('\0')) return false;
-  return onWindows ? isWindowsDirectory(directory) : isAbsolute(directory);
+  return isName(name) ? name : undefined;
 }
 
 const onWindows = process.platform === 'win32';
-
-/** What `isDirectoryOption` asks for. */
-export const DIRECTORY_WANTED = onWindows
-  ? 'an absolute path that begins with a drive or a share, and has no part that ends in a dot or a space,'
-  : 'an absolute path';
-
-/**
- * Whether it names one directory of Windows, the same to every program. `C:x` and `\x` depend on the
- * current directory and drive. After `\\?\` nothing is normalized, and `\\.\` leads to devices. A
- * dot or a space at the end of a part is dropped by some calls of Windows and kept by others.
- */
-export function isWindowsDirectory(directory: string): boolean {
-  return (
-    /^(?:[a-z]:[\\/]|[\\/]{2}[^\\/?.][^\\/]*[\\/]+[^\\/.])/i.test(directory) &&
-    directory.split(/[\\/]+/).every((part) => /^\.{1,2}$/.test(part) || !/[. ]$/.test(part))
-  );
-}
 
 function machineDirectory(): string {
   return onWindows ? knownFolder(false) : '/tmp';
@@ -112,8 +73,4 @@ function homeOf(): string {
       { cause },
     );
   }
-}
-
-function typeName(value: unknown): string {
-  return value === null ? 'null' : `of type ${typeof value}`;
 }

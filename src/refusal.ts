@@ -1,6 +1,7 @@
 // What is said of a lock that was not to be had: who holds it.
 
-import { LockHeldError, LockTimeoutError } from './errors.js';
+import type { LockHeldError, LockTimeoutError } from './errors.js';
+import { heldBy, stillHeldBy } from './held.js';
 import { locksOn, statusOf } from './inspect.js';
 import { type FileLocks, UNLOCKED } from './kernel.js';
 import type { LockRequest } from './request.js';
@@ -20,7 +21,7 @@ export function locksOfRefusal({ name, path }: LockRequest): FileLocks {
 
 export function heldError(request: LockRequest, locks: FileLocks): LockHeldError {
   const details = detailsOf(request, locks);
-  return new LockHeldError(`'${request.name}' is held by ${nameHolder(details)}`, details);
+  return heldBy(nameHolder(details), details);
 }
 
 export function timeoutError(
@@ -29,10 +30,7 @@ export function timeoutError(
   wait: true | number,
 ): LockTimeoutError {
   const details = detailsOf(request, locks);
-  return new LockTimeoutError(
-    `'${request.name}' was still held by ${nameHolder(details)} after ${wait} ms`,
-    details,
-  );
+  return stillHeldBy(nameHolder(details), wait, details);
 }
 
 function detailsOf({ name, path }: LockRequest, locks: FileLocks) {

@@ -2,7 +2,7 @@
 
 import type { LockHeldError } from './errors.js';
 import type { Termination } from './terminate.js';
-import type { Holder, LocationOptions } from './types.js';
+import type { Holder, LocationOptions, PostgresHolder } from './types.js';
 
 // Control characters (a terminal would obey them) and those that reorder or hide text.
 const UNPRINTABLE = /[\p{Cc}\p{Cf}\p{Co}\p{Cn}\p{Cs}\p{Zl}\p{Zp}]/gu;
@@ -20,7 +20,8 @@ export function printableJson(value: unknown, indent?: number): string {
       : [...Array(char.length).keys()]
           .map((index) => `\\u${char.charCodeAt(index).toString(16).padStart(4, '0')}`)
           .join('');
-  return JSON.stringify(value, null, indent).replace(UNPRINTABLE, escaped);
+  const text = (_: string, part: unknown) => (typeof part === 'bigint' ? String(part) : part);
+  return JSON.stringify(value, text, indent).replace(UNPRINTABLE, escaped);
 }
 
 /** A command line as a person would type it in a POSIX shell, safe to print. */
@@ -39,7 +40,7 @@ const SLACK = 1000;
  * was set meanwhile so that it can't be true: a lock is not older than its holder, nor of tomorrow.
  */
 export function heldMilliseconds(
-  { acquiredAt, processStartedAt }: Holder,
+  { acquiredAt, processStartedAt }: Pick<Holder, 'acquiredAt' | 'processStartedAt'>,
   now = Date.now(),
 ): number | undefined {
   if (acquiredAt === undefined) return undefined;
@@ -68,23 +69,48 @@ function clip(text: string, length: number): string {
 }
 
 /** What is known of a holder, a line each; what is not known has none. */
-export function holderDetails(holder: Holder): string[] {
-  const { argv, cpuPercent, memoryBytes, status, metadata } = holder;
+export function holderDetails(holder: Holder | PostgresHolder): string[] {
+  const { pid, argv, cpuPercent, memoryBytes, status, metadata } = holder;
   const lines: [string, string | undefined][] = [
-    ['pid=', String(holder.pid)],
+    ['pid=', pid === undefined ? undefined : String(pid)],
+    ...(isRemote(holder) ? sessionDetails(holder) : []),
     ['started=', holder.processStartedAt?.toISOString()],
     ['executable=', holder.executable],
     ['argv=', argv && commandOf(argv)],
     ['cwd=', holder.cwd],
     ['user=', holder.user],
     ['metadata=', metadata === undefined ? undefined : JSON.stringify(metadata)],
-    ['Process status: ', status],
+    [isRemote(holder) ? 'Session status: ' : 'Process status: ', status],
     ['CPU: ', cpuPercent === undefined ? undefined : `${cpuPercent.toFixed(1)}%`],
     ['Memory: ', memoryBytes === undefined ? undefined : megabytes(memoryBytes)],
   ];
   return lines
     .filter(([, value]) => value !== undefined)
     .map(([key, value]) => `  ${key}${printable(clip(value as string, 4 * MAX_SHOWN))}`);
+}
+
+/** Whether it holds a lock on a server. */
+export function isRemote(holder: Holder | PostgresHolder): holder is PostgresHolder {
+  return holder.source === 'server';
+}
+
+function sessionDetails(holder: PostgresHolder): [string, string | undefined][] {
+  const { hostname, acquiredAt, applicationName, clientAddress, backendPid, token } = holder;
+  return [
+    ['host=', hostname],
+    ['since=', acquiredAt?.toISOString()],
+    ['application=', applicationName],
+    ['address=', clientAddress],
+    ['session=', String(backendPid)],
+    ['token=', token === undefined ? undefined : String(token)],
+  ];
+}
+
+/** `PID 12`, on a server with the host; or the session, where that is all that is known. */
+export function nameOf(holder: Holder | PostgresHolder): string {
+  if (!isRemote(holder)) return `PID ${holder.pid}`;
+  const { pid, hostname, backendPid } = holder;
+  return pid === undefined ? `session ${backendPid} of the server` : `PID ${pid} on ${hostname}`;
 }
 
 /** Why something is not known, a line each. */
@@ -96,18 +122,23 @@ export function unknownLines(unknown: readonly string[]): string[] {
 export function conflictReport(
   name: string,
   { holder, unknown }: LockHeldError,
-  location: LocationOptions,
+  location: LocationOptions & { postgres?: string | undefined },
   handedOver = false,
 ): string {
   const lines = ['❌ Another instance is already running'];
   if (holder !== undefined) {
-    lines.push(`📍 Running instance PID: ${holder.pid}`);
+    lines.push(runningLine(holder));
     lines.push('Instance details:', ...holderDetails(holder));
   }
   lines.push(...unknownLines(unknown));
   if (handedOver) lines.push('📨 It has been given the arguments of this one');
   lines.push(`💡 To stop it: ${commandLine(['kernel-lock', name, ...flags(location), '--kill'])}`);
   return lines.join('\n');
+}
+
+/** `📍 Running instance PID: 12`. */
+export function runningLine(holder: Holder | PostgresHolder): string {
+  return `📍 Running instance ${printable(nameOf(holder).replace(/^PID /, 'PID: '))}`;
 }
 
 /** Whether the holder is a process that can be seen from here, not one that only the record names. */
@@ -183,7 +214,12 @@ export function privateDirectoryWarning(directory: string, reason: string): stri
   );
 }
 
-function flags({ scope, directory }: LocationOptions): string[] {
+function flags({
+  scope,
+  directory,
+  postgres,
+}: LocationOptions & { postgres?: string | undefined }): string[] {
+  if (postgres !== undefined) return ['--postgres', postgres];
   if (directory !== undefined) return ['--directory', directory];
   return scope === undefined || scope === 'machine' ? [] : ['--scope', scope];
 }

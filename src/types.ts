@@ -87,3 +87,36 @@ export interface LockStatus {
    */
   unknown: readonly string[];
 }
+
+/**
+ * One session that holds a lock on a PostgreSQL server. What only the client knows, and so does not
+ * tell here, is `undefined`, as is whatever else can't be known.
+ */
+export interface PostgresHolder extends Omit<Holder, 'pid' | 'source'> {
+  /** The client's process, on the computer `hostname`. `undefined` for another program's session. */
+  pid: number | undefined;
+  /** The database role. */
+  user: string | undefined;
+  /** The client's host, as it calls itself. */
+  hostname: string | undefined;
+  /** By the server's clock. */
+  acquiredAt: Date | undefined;
+  /** What the session is doing, as `pg_stat_activity.state` has it: `idle` is usual. */
+  status: string | undefined;
+  /** The server's process for this session: `pg_stat_activity.pid`. */
+  backendPid: number;
+  /** `application_name` of the session. */
+  applicationName: string | undefined;
+  /** Where the session comes from, as the server sees it; `undefined` for a Unix socket. */
+  clientAddress: string | undefined;
+  /** The fencing token that the lock was granted with. */
+  token: bigint | undefined;
+  /** The server named this session. */
+  source: 'server';
+}
+
+/** What is known of a lock on a PostgreSQL server at one moment; `path` is the database. */
+export interface PostgresStatus extends Omit<LockStatus, 'holders'> {
+  holders: PostgresHolder[];
+  waiters: number;
+}

@@ -5,7 +5,20 @@ import { describe, expect, test } from 'vitest';
 import { REPOSITORY } from './support/run.js';
 
 const LAYERS = [
-  ['types', 'errors', 'events', 'proc', 'cancel', 'kernel', 'elf', 'advice', 'own-directory'],
+  [
+    'types',
+    'errors',
+    'events',
+    'proc',
+    'cancel',
+    'kernel',
+    'elf',
+    'advice',
+    'own-directory',
+    'directory',
+    'with',
+  ],
+  ['name', 'held'],
   ['native', 'path', 'options', 'shutdown', 'second', 'report'],
   ['linux-process', 'linux-mounts', 'linux-table', 'lost'],
   ['linux', 'facts'],
@@ -16,15 +29,25 @@ const LAYERS = [
   ['lock', 'terminate'],
   ['instance'],
   ['index', 'cli/exit', 'cli/args', 'cli/output', 'cli/help'],
+  // The same on a server: nothing of the above but the bottom, and the words.
+  ['postgres/types', 'postgres/key', 'postgres/table', 'postgres/failure'],
+  ['postgres/client'],
+  ['postgres/session'],
+  ['postgres/inspect', 'postgres/lock'],
+  ['postgres/refusal'],
+  ['postgres/acquire', 'postgres/terminate'],
+  ['postgres/connection'],
+  ['postgres'],
+  ['cli/server', 'cli/ends', 'cli/migration'],
+  ['cli/under'],
   ['cli/progress', 'cli/table'],
-  ['cli/watch'],
+  ['cli/watch', 'cli/run-beside'],
   ['cli/check', 'cli/kill', 'cli/run', 'cli/wait', 'cli/list', 'cli/path'],
   ['cli/main'],
 ];
 
 // Within a layer only these, and types from anywhere.
 const SIDEWAYS = new Set([
-  'options → path',
   'path → native',
   'second → path',
   'cli/output → cli/args',
@@ -58,6 +81,30 @@ describe('the house', () => {
       .map((imported) => `${module} → ${imported}`)
       .filter((edge) => !SIDEWAYS.has(edge));
     expect(upward).toEqual([]);
+  });
+
+  test('the two halves share the bottom alone, and pg is one half’s', () => {
+    const shared = [
+      'types',
+      'errors',
+      'events',
+      'cancel',
+      'name',
+      'held',
+      'with',
+      'options',
+      'report',
+    ];
+    for (const module of modules) {
+      const inPostgres = /^postgres\b/.test(module);
+      for (const imported of importsOf(module)) {
+        const fromPostgres = /^postgres\b/.test(imported);
+        if (inPostgres && !fromPostgres) expect(shared, module).toContain(imported);
+        if (fromPostgres && !inPostgres) expect(module).toMatch(/^cli\//);
+      }
+      const text = readFileSync(join(source, `${module}.ts`), 'utf8');
+      if (module !== 'postgres/client') expect(text, module).not.toMatch(/['"]pg['"]/);
+    }
   });
 
   test('only addon*.cc know Node-API, and no native file wraps itself in a platform check', () => {

@@ -14,7 +14,7 @@ import {
   tryLock,
   withLock,
 } from '../dist/index.js';
-import { isWindowsDirectory } from '../src/path.js';
+import { isWindowsDirectory } from '../src/directory.js';
 import { freshDirectory, freshName } from './support/scratch.js';
 
 const BAD_NAMES: unknown[] = [

@@ -17,6 +17,8 @@ export interface Call {
   command: CommandName;
   name: string;
   location: LocationOptions;
+  /** A server instead: its URL, or nothing, for what the environment says. */
+  postgres: string | undefined;
   json: boolean;
   force: boolean;
   shared: boolean;
@@ -38,21 +40,28 @@ const COMMON: Options = {
   directory: { type: 'string' },
   help: { type: 'boolean', short: 'h' },
 };
-const KILL: Options = { force: { type: 'boolean' }, timeout: { type: 'string' } };
+const SERVER: Options = { postgres: { type: 'string' } };
+const KILL: Options = {
+  ...SERVER,
+  force: { type: 'boolean' },
+  timeout: { type: 'string' },
+};
 
 const OPTIONS: Record<string, Options> = {
-  check: {},
+  check: SERVER,
   kill: KILL,
   run: {
+    ...SERVER,
     nonblock: { type: 'boolean', short: 'n' },
     wait: { type: 'string', short: 'w' },
     shared: { type: 'boolean', short: 's' },
     exclusive: { type: 'boolean', short: 'x' },
     'conflict-exit-code': { type: 'string', short: 'E' },
   },
-  wait: { timeout: { type: 'string' } },
-  list: { watch: { type: 'boolean' } },
+  wait: { ...SERVER, timeout: { type: 'string' } },
+  list: { ...SERVER, watch: { type: 'boolean' } },
   path: {},
+  migration: {},
   // NAME --check | --kill [--force]
   '': { ...KILL, check: { type: 'boolean' }, kill: { type: 'boolean' } },
 };
@@ -72,9 +81,10 @@ export function parseCommand(argv: readonly string[]): Call {
 
   const command = known === '' ? shortForm(first, values) : (known as CommandName);
   const names = positionals.length;
-  if (command === 'list' ? names > 0 : names !== 1) {
+  const nameless = command === 'list' || command === 'migration';
+  if (nameless ? names > 0 : names !== 1) {
     throw new UsageError(
-      command === 'list' ? `'list' takes no name` : `'${command}' takes one name, got ${names}`,
+      nameless ? `'${command}' takes no name` : `'${command}' takes one name, got ${names}`,
     );
   }
   if (command === 'run' && program.length === 0) {
@@ -87,6 +97,7 @@ export function parseCommand(argv: readonly string[]): Call {
     command,
     name: positionals[0] ?? '',
     location: location(values),
+    postgres: postgresOf(values),
     json: values.json === true,
     force: values.force === true,
     shared: sharedOf(values),
@@ -103,7 +114,7 @@ type Values = Record<string, string | boolean | (string | boolean)[] | undefined
 function parse(command: string, args: string[]): { values: Values; positionals: string[] } {
   try {
     return parseArgs({
-      args: command === 'run' ? completeWait(args) : args,
+      args: completeServer(command === 'run' ? completeWait(args) : args),
       options: { ...COMMON, ...OPTIONS[command] },
       allowPositionals: true,
       strict: true,
@@ -132,6 +143,12 @@ function completeWait(args: readonly string[]): string[] {
   return complete;
 }
 
+// The URL may be left out too; a lock's name is none.
+function completeServer(args: readonly string[]): string[] {
+  const isAlone = (i: number) => args[i] === '--postgres' && !args[i + 1]?.includes('://');
+  return args.map((arg, i) => (isAlone(i) && args[i + 1] !== '' ? '--postgres=' : arg));
+}
+
 function shortForm(name: string, values: Values): CommandName {
   if (values.check === true && values.kill === true) {
     throw new UsageError('--check and --kill exclude each other');
@@ -151,6 +168,7 @@ function helpFor(command: string): Call {
     command: 'help',
     name: command,
     location: {},
+    postgres: undefined,
     json: false,
     force: false,
     shared: false,
@@ -168,6 +186,16 @@ function location(values: Values): LocationOptions {
     throw new UsageError(`--scope is machine or user, not '${scope}'`);
   }
   return { scope: scope as LockScope | undefined, directory: directory as string | undefined };
+}
+
+function postgresOf(values: Values): string | undefined {
+  const { postgres } = values;
+  if (postgres === undefined) return undefined;
+  for (const option of ['scope', 'directory', 'force', 'watch']) {
+    if (values[option] === undefined) continue;
+    throw new UsageError(`--${option} is for locks of this machine, and --postgres is given too`);
+  }
+  return postgres as string;
 }
 
 function sharedOf(values: Values): boolean {

@@ -1,11 +1,16 @@
 import { inspect } from '../inspect.js';
-import { holderDetails, unknownLines } from '../report.js';
+import { inspect as inspectOnServer } from '../postgres.js';
+import { holderDetails, runningLine, unknownLines } from '../report.js';
 import type { Call } from './args.js';
 import { heldFor, printJson, printLine, warnIfPrivate } from './output.js';
+import { serverOf } from './server.js';
 
 /** Exit status 0: running, 1: not running. */
-export function check(call: Call): number {
-  const status = inspect(call.name, call.location);
+export async function check(call: Call): Promise<number> {
+  const server = serverOf(call);
+  const status = server
+    ? await inspectOnServer(call.name, server)
+    : inspect(call.name, call.location);
   if (call.json) {
     printJson(status);
   } else if (!status.held) {
@@ -15,7 +20,7 @@ export function check(call: Call): number {
     for (const holder of status.holders) {
       const held = heldFor(holder);
       const since = held === undefined ? '' : `, lock held for ${held}`;
-      printLine(`📍 Running instance PID: ${holder.pid}${since}`);
+      printLine(`${runningLine(holder)}${since}`);
       printLine(['Instance details:', ...holderDetails(holder)].join('\n'));
     }
     if (status.holders.length === 0) printLine('The holder can not be identified from here');

@@ -11,12 +11,14 @@ const EXIT_SYSTEM = 71;
 const EXIT_CANNOT_CREATE = 73;
 /** The lock is held, and was not to be had in time. */
 export const EXIT_CONFLICT = 75;
+/** The lock was lost, and the program that ran under it was stopped. */
+export const EXIT_LOST = 76;
 const EXIT_NO_PERMISSION = 77;
 
 export const EXIT_OF_ERROR: Record<LockErrorCode, number> = {
   LOCK_HELD: EXIT_CONFLICT,
   LOCK_TIMEOUT: EXIT_CONFLICT,
-  LOCK_LOST: EXIT_CONFLICT,
+  LOCK_LOST: EXIT_LOST,
   LOCK_INVALID_NAME: EXIT_USAGE,
   LOCK_INVALID_OPTION: EXIT_USAGE,
   LOCK_UNSAFE_PATH: EXIT_CANNOT_CREATE,
@@ -25,4 +27,5 @@ export const EXIT_OF_ERROR: Record<LockErrorCode, number> = {
   LOCK_DEADLOCK: EXIT_SYSTEM,
   LOCK_SYSTEM: EXIT_SYSTEM,
   LOCK_NATIVE: EXIT_UNAVAILABLE,
+  LOCK_CONNECTION: EXIT_UNAVAILABLE,
 };

@@ -9,12 +9,18 @@ const GENERAL = `kernel-lock: exactly one process may do the job; the kernel hol
   kernel-lock wait NAME [--timeout SECONDS]     return when the lock is free
   kernel-lock list [--watch]                    every held lock, with its holder
   kernel-lock path NAME                         print the lock file's path
+  kernel-lock migration                         print the SQL of the table that --postgres uses
 
   kernel-lock NAME --check                      the same as check NAME
   kernel-lock NAME --kill [--force]             the same as kill NAME
 
+With --postgres [URL] the lock is one on a PostgreSQL server: run, check, kill, wait, list.
+
 Every command takes --json, --scope machine|user, --directory /ABSOLUTE/PATH and --help.
 Usage errors exit with 64.`;
+
+const SERVER = `  --postgres [URL]        a lock on a PostgreSQL server, for all machines; without a URL, where
+                          PGHOST and the like say`;
 
 const LOCATION = `  --scope machine|user    where the lock lives (default: machine)
   --directory PATH        an existing directory instead, absolute
@@ -32,12 +38,14 @@ the command can't be executed or found.
   -s, --shared            a reader's lock
   -x, --exclusive         a writer's lock (default)
   -E, --conflict-exit-code N   instead of 75
+${SERVER}
 ${LOCATION}`,
   check: `kernel-lock check NAME
 
 Tells who holds the lock. Exit status: 0 running, 1 not running. It never gets into the way of
 a program that is starting.
 
+${SERVER}
 ${LOCATION}`,
   kill: `kernel-lock kill NAME [--force] [--timeout SECONDS]
 
@@ -46,12 +54,14 @@ status: 0 gone, 1 none was running, 3 still running or not permitted.
 
   --force                 SIGKILL instead: no shutdown work is done
   --timeout SECONDS       how long to wait (default: 10)
+${SERVER}
 ${LOCATION}`,
   wait: `kernel-lock wait NAME [--timeout SECONDS]
 
 Returns when the lock is free. Exit status: 0, or 75 when the time ran out.
 
   --timeout SECONDS       how long to wait (default: without end)
+${SERVER}
 ${LOCATION}`,
   list: `kernel-lock list [--watch]
 
@@ -60,7 +70,12 @@ and below why. On a terminal, long lines are cut.
 
   --watch                 a live view until Ctrl-C; into a pipe, the list again whenever
                           somebody acquires, releases or waits (with --json: on one line)
+${SERVER}
 ${LOCATION}`,
+  migration: `kernel-lock migration
+
+Prints the SQL that makes the table public.kernel_lock, which --postgres keeps its tokens in. It is
+made on first use; this is for where the role that locks may not make tables.`,
   path: `kernel-lock path NAME
 
 Prints the path of the lock's file. The file's existence says nothing; it never needs to be

@@ -1,13 +1,17 @@
-import { isVisible, pids, stillRunning } from '../report.js';
+import { connect, type ServerOptions } from '../postgres.js';
+import { isVisible, nameOf, pids, printable, stillRunning } from '../report.js';
 import { terminate } from '../terminate.js';
 import type { Call } from './args.js';
 import { printError, printJson, printLine, warnIfPrivate } from './output.js';
+import { serverOf } from './server.js';
 
 const EXIT = { gone: 0, none: 1, running: 3, denied: 3 };
 
 /** Exit status 0: gone, 1: none was running, 3: still running, or not permitted. */
 export async function kill(call: Call): Promise<number> {
   const { name, force, timeout, location } = call;
+  const server = serverOf(call);
+  if (server !== undefined) return killOnServer(call, server);
   const termination = await terminate(name, { ...location, force, timeout });
   warnIfPrivate(call);
   const { outcome, holders, remaining, refusals, successors } = termination;
@@ -25,6 +29,30 @@ export async function kill(call: Call): Promise<number> {
   } else {
     const why = stillRunning(termination, force, '--force');
     printError(`Application '${name}': still running; ${why}`);
+  }
+  return EXIT[outcome];
+}
+
+async function killOnServer(call: Call, server: ServerOptions): Promise<number> {
+  const { name, timeout } = call;
+  await using connection = await connect(server);
+  const termination = await connection.terminate(name, { timeout });
+  const { outcome, holders, remaining, successors } = termination;
+  const who = (those: typeof holders) => printable(those.map(nameOf).join(', '));
+  if (call.json) {
+    printJson({ name, ...termination });
+  } else if (outcome === 'gone') {
+    printLine(`Application '${name}': its session was ended (${who(holders)})`);
+    printLine('The program itself was sent no signal; it learns that it has lost the lock');
+    if (successors.length > 0) {
+      printLine(`Another one has the lock by now, and was left alone (${who(successors)})`);
+    }
+  } else if (outcome === 'none') {
+    printLine(`Application '${name}': NOT RUNNING`);
+  } else {
+    printError(
+      `Application '${name}': the server has not ended its session yet (${who(remaining)})`,
+    );
   }
   return EXIT[outcome];
 }

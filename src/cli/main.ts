@@ -7,17 +7,21 @@ import { EXIT_INTERNAL, EXIT_OF_ERROR, EXIT_USAGE } from './exit.js';
 import { help } from './help.js';
 import { kill } from './kill.js';
 import { list } from './list.js';
+import { migration } from './migration.js';
 import { printError } from './output.js';
 import { path } from './path.js';
 import { run } from './run.js';
+import { hidePasswords } from './server.js';
+import { becomeUnder, UNDER } from './under.js';
 import { wait } from './wait.js';
 
-const COMMANDS = { check, kill, run, wait, list, path, help };
+const COMMANDS = { check, kill, run, wait, list, path, migration, help };
 
 export type CommandName = keyof typeof COMMANDS;
 
 async function main(argv: readonly string[]): Promise<number> {
   try {
+    if (argv[0] === UNDER) return becomeUnder(Number(argv[1]), argv.slice(2));
     const call = parseCommand(argv);
     return await COMMANDS[call.command](call);
   } catch (error) {
@@ -44,4 +48,5 @@ function wantsJson(argv: readonly string[]): boolean {
   return (end < 0 ? argv : argv.slice(0, end)).includes('--json');
 }
 
+hidePasswords(process.argv.slice(2));
 process.exitCode = await main(process.argv.slice(2));

@@ -3,7 +3,7 @@
 import { lockDirectory } from '../path.js';
 import { heldMilliseconds, printableJson, privateDirectoryWarning } from '../report.js';
 import { privateDirectory } from '../system.js';
-import type { Holder } from '../types.js';
+import type { Holder, PostgresHolder } from '../types.js';
 import type { Call } from './args.js';
 
 export function printLine(text: string): void {
@@ -26,13 +26,14 @@ function write(stream: NodeJS.WriteStream, text: string): void {
 
 /** Says so where the lock may be one that nobody else sees. */
 export function warnIfPrivate(call: Call): void {
+  if (call.postgres !== undefined) return;
   const directory = lockDirectory(call.location);
   const reason = privateDirectory(directory);
   if (reason !== undefined && !call.json) printError(privateDirectoryWarning(directory, reason));
 }
 
 /** How long the holder has had the lock; `undefined` where that is not known. */
-export function heldFor(holder: Holder): string | undefined {
+export function heldFor(holder: Holder | PostgresHolder): string | undefined {
   const held = heldMilliseconds(holder);
   return held === undefined ? undefined : duration(held);
 }

@@ -2,22 +2,21 @@ import { constants } from 'node:os';
 import { LockHeldError } from '../errors.js';
 import { announceProgram, Lock, lock } from '../lock.js';
 import { native } from '../native.js';
-import { commandLine, conflictReport, printableJson } from '../report.js';
 import { initialVariable, rawArguments } from '../system.js';
 import type { Call } from './args.js';
-import { EXIT_CONFLICT } from './exit.js';
-import { printError, warnIfPrivate } from './output.js';
+import { notRun, refused } from './ends.js';
+import { warnIfPrivate } from './output.js';
 import { showWaiting } from './progress.js';
-
-/** As shells have it: the program can't be executed, or is not there. */
-const EXIT_NOT_EXECUTABLE = 126;
-const EXIT_NOT_FOUND = 127;
+import { runBeside } from './run-beside.js';
+import { serverOf } from './server.js';
 
 /**
  * Runs a program under the lock by becoming it: the program keeps the pid and inherits the lock,
  * nothing stays between it and who started it. Returns only where that did not come about.
  */
 export async function run(call: Call): Promise<number> {
+  const server = serverOf(call);
+  if (server !== undefined) return runBeside(call, server);
   const { name, location, shared, wait, program } = call;
   const executable = program[0] as string;
   announceProgram({ executable, argv: program });
@@ -28,10 +27,7 @@ export async function run(call: Call): Promise<number> {
   } catch (error) {
     hide();
     if (!(error instanceof LockHeldError)) throw error;
-    if (call.json)
-      printError(printableJson({ name, held: true, holder: error.holder, unknown: error.unknown }));
-    else printError(conflictReport(name, error, location));
-    return call.conflictExitCode ?? EXIT_CONFLICT;
+    return refused(call, error, location);
   }
   hide();
   warnIfPrivate(call);
@@ -52,12 +48,6 @@ function runInJob(held: Lock, program: string[]): number {
   const ERROR_FILE_NOT_FOUND = 2;
   const notFound = result?.errno === ERROR_FILE_NOT_FOUND;
   return notRun(program[0] as string, notFound, `error ${result?.errno}`);
-}
-
-function notRun(executable: string, notFound: boolean, code: string | undefined): number {
-  const reason = notFound ? 'not found' : `can't be executed (${code})`;
-  printError(`kernel-lock: ${commandLine([executable])}: ${reason}`);
-  return notFound ? EXIT_NOT_FOUND : EXIT_NOT_EXECUTABLE;
 }
 
 // A Node parent's channel; Node takes these from its environment when it starts.

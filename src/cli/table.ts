@@ -1,11 +1,12 @@
 // The held locks as a table.
 
-import { commandOf, megabytes, printable } from '../report.js';
-import type { Holder, LockStatus } from '../types.js';
+import { commandOf, isRemote, megabytes, printable } from '../report.js';
+import type { Holder, LockStatus, PostgresHolder, PostgresStatus } from '../types.js';
 import { heldFor } from './output.js';
 
 const HEAD = ['NAME', 'MODE', 'PID', 'USER', 'HELD FOR', 'CPU', 'MEMORY', 'WAITING', 'COMMAND'];
-const NUMBERS = new Set(['PID', 'CPU', 'MEMORY', 'WAITING']);
+const SERVER_HEAD = ['NAME', 'MODE', 'PID', 'HOST', 'HELD FOR', 'TOKEN', 'WAITING', 'SESSION'];
+const NUMBERS = new Set(['PID', 'CPU', 'MEMORY', 'TOKEN', 'WAITING']);
 const UNKNOWN = '?';
 /** Cells of this width at the most, but for the last column: 200 characters make a lock's name. */
 const MAX_CELL = 40;
@@ -14,17 +15,22 @@ const MAX_CELL = 40;
  * A line for each holder, and below the table, why something in it is not known. Where `width` is
  * given, no line takes more columns of a terminal.
  */
-export function table(statuses: readonly LockStatus[], width?: number): string[] {
+export function table(
+  statuses: readonly LockStatus[] | readonly PostgresStatus[],
+  width?: number,
+): string[] {
   if (statuses.length === 0) return ['No lock is held here.'];
-  const rows = [HEAD, ...statuses.flatMap(rowsOf)].map((row) =>
-    row.map((cell, column) => (column < HEAD.length - 1 ? cut(cell, MAX_CELL) : cell)),
+  const onServer = statuses.some(({ holders }) => holders.some(isRemote));
+  const head = onServer ? SERVER_HEAD : HEAD;
+  const rows = [head, ...statuses.flatMap((status) => rowsOf(status, head))].map((row) =>
+    row.map((cell, column) => (column < head.length - 1 ? cut(cell, MAX_CELL) : cell)),
   );
-  const widths = HEAD.map((_, column) =>
+  const widths = head.map((_, column) =>
     Math.max(...rows.map((row) => displayWidth(row[column] as string))),
   );
   const lines = rows.map((row) =>
     row
-      .map((cell, column) => pad(cell, widths[column] as number, HEAD[column] as string))
+      .map((cell, column) => pad(cell, widths[column] as number, head[column] as string))
       .join('  ')
       .trimEnd(),
   );
@@ -33,13 +39,22 @@ export function table(statuses: readonly LockStatus[], width?: number): string[]
   return width === undefined ? lines : lines.map((line) => cut(line, width));
 }
 
-function rowsOf({ name, shared, holders, waiters }: LockStatus): string[][] {
+function rowsOf(
+  { name, shared, holders, waiters }: LockStatus | PostgresStatus,
+  head: readonly string[],
+): string[][] {
   const mode = shared ? 'shared' : 'exclusive';
   const waiting = waiters === undefined ? UNKNOWN : String(waiters);
   if (holders.length === 0) {
-    return [[name, mode, UNKNOWN, UNKNOWN, UNKNOWN, UNKNOWN, UNKNOWN, waiting, UNKNOWN]];
+    const row = new Array(head.length - 2).fill(UNKNOWN);
+    row[head.indexOf('WAITING') - 2] = waiting;
+    return [[name, mode, ...row]];
   }
-  return holders.map((holder) => [name, mode, ...cellsOf(holder, waiting)]);
+  return holders.map((holder) => [
+    name,
+    mode,
+    ...(isRemote(holder) ? sessionCells(holder, waiting) : cellsOf(holder, waiting)),
+  ]);
 }
 
 function cellsOf(holder: Holder, waiting: string): string[] {
@@ -55,8 +70,21 @@ function cellsOf(holder: Holder, waiting: string): string[] {
   ];
 }
 
+function sessionCells(holder: PostgresHolder, waiting: string): string[] {
+  const { pid, hostname, token, backendPid, user, clientAddress, applicationName } = holder;
+  const session = [backendPid, user, clientAddress, applicationName].filter((part) => part != null);
+  return [
+    pid === undefined ? UNKNOWN : String(pid),
+    printable(hostname ?? UNKNOWN),
+    heldFor(holder) ?? UNKNOWN,
+    token === undefined ? UNKNOWN : String(token),
+    waiting,
+    printable(session.join(' ')),
+  ];
+}
+
 // Each reason once, with the locks that it is about.
-function reasonsOf(statuses: readonly LockStatus[]): string[] {
+function reasonsOf(statuses: readonly (LockStatus | PostgresStatus)[]): string[] {
   const names = new Map<string, string[]>();
   for (const { name, unknown } of statuses) {
     for (const reason of unknown) names.set(reason, [...(names.get(reason) ?? []), name]);

@@ -1,0 +1,182 @@
+// Locks on a server, beside the server's own functions on the same kind of connection.
+import { connect, lock } from 'kernel-lock/postgres';
+import { withPostgres } from '../lib/postgres.js';
+import { median, p99, Rounds } from '../lib/stats.js';
+import { atMost } from '../lib/verdict.js';
+
+const BARE = 'bare advisory lock';
+const RECORDED = 'bare lock, one update';
+const OWN = 'kernel-lock/postgres';
+const BATCH = 10;
+
+const nanoseconds = () => Number(process.hrtime.bigint());
+
+export const postgres = {
+  id: 'postgres',
+  title: 'On PostgreSQL: acquire and release, on one connection',
+  unit: 'µs',
+  measures:
+    'pg_try_advisory_lock and pg_advisory_unlock as prepared statements of pg, and tryLock and ' +
+    `release() of a connect(). Medians of batches of ${BATCH}, in turn. kernel-lock commits a token; ` +
+    `'${RECORDED}' is the bare pair with one committed update between.`,
+
+  async run(bench) {
+    const skipped = [];
+    const result = await withPostgres(bench, skipped, async (client) => {
+      const bare = client();
+      await bare.connect();
+      await bare.query('CREATE TABLE counter (id int PRIMARY KEY, n bigint)');
+      await bare.query('INSERT INTO counter VALUES (1, 0)');
+      const connection = await connect({ client });
+      const ask = (name, text) => bare.query({ name, text });
+      const take = () => ask('take', 'SELECT pg_try_advisory_lock(1)');
+      const give = () => ask('give', 'SELECT pg_advisory_unlock(1)');
+      const contestants = {
+        [BARE]: async () => {
+          await take();
+          await give();
+        },
+        [RECORDED]: async () => {
+          await take();
+          await ask('count', 'UPDATE counter SET n = n + 1 WHERE id = 1');
+          await give();
+        },
+        [OWN]: async () => await (await connection.tryLock('bench')).release(),
+      };
+      const rounds = new Rounds();
+      for (let round = 0; round < (bench.short ? 6 : 20); round++) {
+        for (const [id, once] of Object.entries(contestants)) {
+          const samples = [];
+          for (let batch = 0; batch < (bench.short ? 5 : 10); batch++) {
+            const start = nanoseconds();
+            for (let i = 0; i < BATCH; i++) await once();
+            samples.push((nanoseconds() - start) / BATCH);
+          }
+          if (round > 0) rounds.add(id, samples); // the first warms up
+        }
+      }
+      const lines = linesOf(rounds, Object.keys(contestants));
+      lines.push(...(await namesOnOne(connection)));
+      await connection.close();
+      await bare.end();
+      return {
+        lines,
+        verdicts: [
+          atMost(
+            'tryLock and release against the bare pair',
+            rounds.ratio(OWN, BARE),
+            '×',
+            1.5,
+            undefined,
+          ),
+          atMost(
+            'the same against the pair with an update',
+            rounds.ratio(OWN, RECORDED),
+            '×',
+            1.5,
+            3,
+          ),
+        ],
+      };
+    });
+    return { lines: [], verdicts: [], ...result, skipped };
+  },
+};
+
+// Names that are held at the same time: what each costs.
+async function namesOnOne(connection) {
+  const lines = [];
+  for (const count of [1, 10, 100, 1000]) {
+    const samples = [];
+    for (let round = 0; round < 3; round++) {
+      const start = nanoseconds();
+      const locks = [];
+      for (let i = 0; i < count; i++) locks.push(await connection.lock(`name-${i}`));
+      await Promise.all(locks.map((one) => one.release()));
+      samples.push((nanoseconds() - start) / count);
+    }
+    lines.push({
+      who: `${OWN}, ${count} names at once, each`,
+      samples: samples.length,
+      median: median(samples) / 1000,
+    });
+  }
+  return lines;
+}
+
+export const postgresHandover = {
+  id: 'postgres-hand-over',
+  title: 'On PostgreSQL: hand-over to one who waits',
+  unit: 'µs',
+  measures:
+    'From just before the release to the first statement after the acquisition, on another ' +
+    'connection of the same process, which has been waiting in the server. With the update as above.',
+
+  async run(bench) {
+    const skipped = [];
+    const result = await withPostgres(bench, skipped, async (client) => {
+      const [one, two, spy] = [client(), client(), client()];
+      for (const each of [one, two, spy]) await each.connect();
+      const waited = async () => {
+        const text = "SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted";
+        while ((await spy.query(text)).rowCount === 0);
+      };
+      await one.query('CREATE TABLE counter (id int PRIMARY KEY, n bigint)');
+      await one.query('INSERT INTO counter VALUES (1, 0)');
+      const bare = async (granted) => {
+        await one.query('SELECT pg_advisory_lock(1)');
+        const waits = two.query('SELECT pg_advisory_lock(1)').then(granted).then(nanoseconds);
+        await waited();
+        const start = nanoseconds();
+        const released = one.query('SELECT pg_advisory_unlock(1)');
+        const end = await waits;
+        await released;
+        await two.query('SELECT pg_advisory_unlock(1)');
+        return end - start;
+      };
+      const update = { name: 'count', text: 'UPDATE counter SET n = n + 1 WHERE id = 1' };
+      const contestants = {
+        [BARE]: () => bare(() => {}),
+        [RECORDED]: () => bare(() => two.query(update)),
+        [OWN]: async () => {
+          const held = await lock('bench', { client });
+          const waits = lock('bench', { client, wait: true }).then((mine) => [mine, nanoseconds()]);
+          await waited();
+          const start = nanoseconds();
+          const released = held.release();
+          const [mine, end] = await waits;
+          await released;
+          await mine.release();
+          return end - start;
+        },
+      };
+      const rounds = new Rounds();
+      for (let round = 0; round < (bench.short ? 5 : 12); round++) {
+        for (const [id, once] of Object.entries(contestants)) {
+          const samples = [];
+          while (samples.length < 10) samples.push(await once());
+          if (round > 0) rounds.add(id, samples);
+        }
+      }
+      for (const each of [one, two, spy]) await each.end();
+      return {
+        lines: linesOf(rounds, Object.keys(contestants)),
+        verdicts: [
+          atMost('hand-over against a bare one', rounds.ratio(OWN, BARE), '×', 1.5, undefined),
+          atMost('the same against one with an update', rounds.ratio(OWN, RECORDED), '×', 1.5, 4),
+        ],
+      };
+    });
+    return { lines: [], verdicts: [], ...result, skipped };
+  },
+};
+
+function linesOf(rounds, ids) {
+  return ids.map((id) => ({
+    who: id,
+    samples: rounds.all(id).length,
+    median: median(rounds.all(id)) / 1000,
+    p99: p99(rounds.all(id)) / 1000,
+    ratio: median(rounds.all(id)) / median(rounds.all(BARE)),
+  }));
+}

@@ -1,0 +1,215 @@
+// Acquiring: one attempt, or a place in the server's line.
+
+import { hostname } from 'node:os';
+import { onAbort } from '../cancel.js';
+import { LockTypeError } from '../errors.js';
+import { refusalsAreHeard, tellAcquired, tellRefused, tellWaited } from '../events.js';
+import {
+  errorOf,
+  isMadeMeanwhile,
+  sqlStateOf,
+  UNDEFINED_TABLE,
+  UNIQUE_VIOLATION,
+} from './failure.js';
+import { Lock, type Request } from './lock.js';
+import { heldError, timeoutError } from './refusal.js';
+import { type Row, Session } from './session.js';
+import {
+  EXCLUSIVE,
+  grantValues,
+  MIGRATION,
+  OTHER_NAME,
+  SHARED,
+  type Statements,
+  TABLE_EXISTS,
+} from './table.js';
+import type { LockOptions, ServerOptions } from './types.js';
+
+/** What is asked for, before it is known where. */
+export type Wish = Omit<Request, 'path'>;
+
+/**
+ * Acquires on a session of the lock's own, which ends with it; `null` where the lock is held and
+ * `wait` is `false`. Whatever is thrown, no session is left.
+ */
+export async function acquireAlone(
+  server: ServerOptions,
+  wish: Wish,
+  { wait = false, signal }: LockOptions,
+): Promise<Lock> {
+  const session = await openFor(server, wish, signal);
+  const request = { ...wish, path: session.place };
+  const giveBack = async () => {
+    await unlock(session, request);
+    await session.close();
+  };
+  try {
+    const lock = await attempt(session, request, giveBack);
+    if (lock !== undefined) return lock;
+    if (wait === false) throw await refuse(session, request);
+    signal?.throwIfAborted();
+    return await waitInLine(session, request, wait, signal, giveBack);
+  } catch (error) {
+    await session.close();
+    throw error;
+  }
+}
+
+/** A session for this wish; what fails has its name. */
+async function openFor(server: ServerOptions, { name }: Wish, signal: AbortSignal | undefined) {
+  try {
+    return await Session.open(server, signal);
+  } catch (error) {
+    if (signal?.aborted === true) throw error;
+    throw errorOf(error, 'the server', name);
+  }
+}
+
+/** Acquires for this session if nobody holds the lock. `giveBack` is what releasing does. */
+export async function attempt(
+  session: Session,
+  request: Request,
+  giveBack: () => Promise<void>,
+): Promise<Lock | undefined> {
+  const row = await ask(session, request, 'try');
+  if (row.granted !== 't') return undefined;
+  const lock = new Lock(request, BigInt(row.token as string), session, giveBack);
+  tellAcquired(lock, 0);
+  return lock;
+}
+
+/** The error of a refusal, which is told. */
+export async function refuse(session: Session, request: Request): Promise<Error> {
+  const error = await heldError(session, request);
+  tellRefused(request, 0, () => error.holder);
+  return error;
+}
+
+/** Tells of a refusal without an error; the server is asked for the holder only where somebody listens. */
+export async function tellOfRefusal(session: Session, request: Request): Promise<void> {
+  if (refusalsAreHeard()) await refuse(session, request);
+}
+
+/** Releases it. Never rejects: a session that can't be asked any more holds nothing. */
+export async function unlock(session: Session, request: Request): Promise<void> {
+  const { unlock: text } = statementsOf(request);
+  await session.query({ text, values: [request.key] }).catch(() => {});
+}
+
+async function waitInLine(
+  session: Session,
+  request: Request,
+  wait: true | number,
+  signal: AbortSignal | undefined,
+  giveBack: () => Promise<void>,
+): Promise<Lock> {
+  const started = performance.now();
+  const answer = ask(session, request, 'wait');
+  const waitedMs = () => performance.now() - started;
+  const end = await endOfWait(answer, wait, signal);
+  answer.catch(() => {}); // may fail while it is being cancelled
+  const silent = end !== 'answered' && !(await session.cancel());
+  if (silent || end === 'cancelled') await session.close(); // which gives a late grant back
+  if (end === 'cancelled') {
+    tellWaited(request, 'cancelled', waitedMs());
+    throw signal?.reason;
+  }
+  try {
+    // Also one that came as the time ran out.
+    const { token } = await answer;
+    tellWaited(request, 'acquired', waitedMs());
+    const lock = new Lock(request, BigInt(token as string), session, giveBack);
+    tellAcquired(lock, waitedMs());
+    return lock;
+  } catch (error) {
+    if (end !== 'timeout') {
+      tellWaited(request, 'failed', waitedMs());
+      throw error;
+    }
+    const timeout = await timeoutError(session, request, wait);
+    tellWaited(request, 'timeout', waitedMs());
+    tellRefused(request, waitedMs(), () => timeout.holder);
+    throw timeout;
+  }
+}
+
+function endOfWait(
+  answer: Promise<unknown>,
+  wait: true | number,
+  signal: AbortSignal | undefined,
+): Promise<'answered' | 'timeout' | 'cancelled'> {
+  return new Promise((resolve) => {
+    const timer = wait === true ? undefined : setTimeout(() => end('timeout'), wait);
+    const forget = signal && onAbort(signal, () => end('cancelled'));
+    const end = (how: 'answered' | 'timeout' | 'cancelled') => {
+      clearTimeout(timer);
+      forget?.();
+      resolve(how);
+    };
+    const answered = () => end('answered');
+    answer.then(answered, answered);
+  });
+}
+
+const statementsOf = ({ shared }: Request): Statements => (shared ? SHARED : EXCLUSIVE);
+
+async function ask(session: Session, request: Request, kind: 'try' | 'wait'): Promise<Row> {
+  const { name, key, shared, metadata } = request;
+  const query = {
+    name: `kernel-lock ${kind}${shared ? ' shared' : ''}`,
+    text: statementsOf(request)[kind],
+    values: grantValues(name, key, session.tokenFloor, {
+      backendStart: session.backendStart,
+      host: hostname(),
+      pid: process.pid,
+      metadata: metadata === undefined ? null : JSON.stringify(metadata),
+    }),
+  };
+  const acquire = async () => {
+    const [row = {}] = await (kind === 'try'
+      ? session.query(query)
+      : session.queryAtLeisure(query));
+    return row;
+  };
+  let row: Row;
+  try {
+    row = await acquire().catch(async (cause) => {
+      if (sqlStateOf(cause) !== UNDEFINED_TABLE) throw cause;
+      await makeTable(session);
+      return await acquire();
+    });
+  } catch (cause) {
+    throw await meaningOf(session, request, cause);
+  }
+  if (row.other != null) throw collision(request, row.other);
+  return row;
+}
+
+// A session's lock outlives the statement that took it and then failed.
+async function meaningOf(session: Session, request: Request, cause: unknown): Promise<Error> {
+  const { name, key } = request;
+  if (sqlStateOf(cause) !== undefined) await unlock(session, request);
+  if (sqlStateOf(cause) === UNIQUE_VIOLATION) {
+    const rows = await session.query({ text: OTHER_NAME, values: [name, key] }).catch(() => []);
+    if (rows[0]?.name != null) return collision(request, rows[0].name, cause);
+  }
+  return errorOf(cause, session.place, name);
+}
+
+function collision({ name, key, path }: Request, other: string, cause?: unknown): LockTypeError {
+  return new LockTypeError(
+    'LOCK_INVALID_NAME',
+    `Invalid lock name "${name}": on ${path} it excludes "${other}", because both hash to ${key}; give one of the two another name`,
+    name,
+    cause,
+  );
+}
+
+async function makeTable(session: Session): Promise<void> {
+  try {
+    await session.query({ text: MIGRATION });
+  } catch (cause) {
+    const [row] = isMadeMeanwhile(cause) ? await session.query({ text: TABLE_EXISTS }) : [];
+    if (row?.exists !== 't') throw cause;
+  }
+}

@@ -1,0 +1,81 @@
+// Who holds a lock: the server's word on sessions, joined with the record of the same session.
+
+import type { JsonValue, PostgresHolder, PostgresStatus } from '../types.js';
+import { isUnreadable } from './failure.js';
+import type { Row, Session } from './session.js';
+import { ALL_SESSIONS, sessionsOf } from './table.js';
+
+/** Who holds the lock now, and how many wait. Rejects with pg's errors. */
+export async function statusOn(
+  session: Session,
+  name: string,
+  key: string,
+): Promise<PostgresStatus> {
+  const ask = (recorded: boolean) => session.query({ text: sessionsOf(recorded), values: [key] });
+  try {
+    return statusOf(session.place, name, await ask(true));
+  } catch (cause) {
+    if (!isUnreadable(cause)) throw cause;
+    const status = statusOf(session.place, name, await ask(false));
+    const unknown = status.held ? [`${NO_TABLE} (${(cause as Error).message})`] : [];
+    return { ...status, unknown };
+  }
+}
+
+/** The held locks that have a name, by name. */
+export async function listOn(session: Session): Promise<PostgresStatus[]> {
+  const byName = new Map<string, Row[]>();
+  for (const row of await session.query({ text: ALL_SESSIONS })) {
+    const name = row.name as string;
+    byName.set(name, [...(byName.get(name) ?? []), row]);
+  }
+  return [...byName]
+    .map(([name, rows]) => statusOf(session.place, name, rows))
+    .filter(({ held }) => held);
+}
+
+const NO_TABLE = 'The table public.kernel_lock, which has the rest, could not be read';
+const HIDDEN =
+  'A session of another role, of which the server tells this role little; the role pg_read_all_stats is told all';
+const NO_RECORD =
+  'A session whose record is not there: of another program, or of a reader whom another one replaced';
+
+function statusOf(path: string, name: string, rows: readonly Row[]): PostgresStatus {
+  const granted = rows.filter((row) => row.granted === 't');
+  const unknown = new Set<string>();
+  for (const row of granted) {
+    if (row.own !== 't') unknown.add(row.hidden === 't' ? HIDDEN : NO_RECORD);
+  }
+  return {
+    name,
+    path,
+    held: granted.length > 0,
+    shared: granted.length > 0 && granted.every(({ mode }) => mode === 'ShareLock'),
+    holders: granted.map(holderOf),
+    waiters: rows.length - granted.length,
+    unknown: [...unknown],
+  };
+}
+
+function holderOf(row: Row): PostgresHolder {
+  const own: Row = row.own === 't' ? row : {};
+  return {
+    pid: own.pid == null ? undefined : Number(own.pid),
+    acquiredAt: own.since == null ? undefined : new Date(Number(own.since)),
+    processStartedAt: undefined,
+    executable: undefined,
+    argv: undefined,
+    cwd: undefined,
+    user: row.role ?? undefined,
+    hostname: own.host ?? undefined,
+    status: row.state ?? undefined,
+    cpuPercent: undefined,
+    memoryBytes: undefined,
+    metadata: own.metadata == null ? undefined : (JSON.parse(own.metadata) as JsonValue),
+    backendPid: Number(row.backend),
+    applicationName: row.application || undefined,
+    clientAddress: row.address ?? undefined,
+    token: own.token == null ? undefined : BigInt(own.token),
+    source: 'server',
+  };
+}

@@ -1,0 +1,48 @@
+// What is said of a lock that was not to be had: who holds it.
+
+import { hostname } from 'node:os';
+import type { LockHeldDetails, LockHeldError, LockTimeoutError } from '../errors.js';
+import { heldBy, stillHeldBy } from '../held.js';
+import { nameOf } from '../report.js';
+import type { PostgresHolder } from '../types.js';
+import { statusOn } from './inspect.js';
+import type { Request } from './lock.js';
+import type { Session } from './session.js';
+
+export async function heldError(session: Session, request: Request): Promise<LockHeldError> {
+  const details = await detailsOf(session, request);
+  return heldBy(nameHolder(details.holder), details);
+}
+
+export async function timeoutError(
+  session: Session,
+  request: Request,
+  wait: true | number,
+): Promise<LockTimeoutError> {
+  const details = await detailsOf(session, request);
+  return stillHeldBy(nameHolder(details.holder), wait, details);
+}
+
+interface Details extends LockHeldDetails {
+  holder: PostgresHolder | undefined;
+}
+
+async function detailsOf(session: Session, request: Request): Promise<Details> {
+  const { name: lockName, path, key } = request;
+  try {
+    const { holders, unknown } = await statusOn(session, lockName, key);
+    return { lockName, path, holder: holders[0], unknown };
+  } catch (error) {
+    return { lockName, path, holder: undefined, unknown: [(error as Error).message] };
+  }
+}
+
+function nameHolder(holder: PostgresHolder | undefined): string {
+  if (holder === undefined) return 'a session that could not be identified';
+  return isOwn(holder) ? `this process (PID ${holder.pid})` : nameOf(holder);
+}
+
+/** Whether the holder's session is one of this process. */
+export function isOwn({ pid, hostname: host }: PostgresHolder): boolean {
+  return pid === process.pid && host === hostname();
+}

@@ -1,0 +1,78 @@
+// Ending the sessions that hold a lock, and no others.
+
+import { LockDeadlockError, LockPathError, LockTimeoutError } from '../errors.js';
+import type { PostgresHolder } from '../types.js';
+import { INSUFFICIENT_PRIVILEGE, sqlStateOf } from './failure.js';
+import { statusOn } from './inspect.js';
+import { isOwn } from './refusal.js';
+import type { Session } from './session.js';
+import { TERMINATE } from './table.js';
+
+/** How an attempt to end the holders' sessions went. */
+export interface Termination {
+  /** `none`: nobody held the lock. `gone`: the sessions have ended. `running`: the time ran out. */
+  outcome: 'none' | 'gone' | 'running';
+  /** Who held the lock at first. */
+  holders: PostgresHolder[];
+  /** Who of them holds it still. */
+  remaining: PostgresHolder[];
+  /** Who has acquired it since. They are left alone. */
+  successors: PostgresHolder[];
+}
+
+const DEFAULT_TIMEOUT = 10_000;
+/** How often the server is asked whether they are gone, in milliseconds. */
+const LOOK_AGAIN = 20;
+
+/** Rejects with pg's errors, and `LOCK_DEADLOCK` where this process holds the lock. */
+export async function terminateOn(
+  session: Session,
+  name: string,
+  key: string,
+  timeout = DEFAULT_TIMEOUT,
+): Promise<Termination> {
+  const { holders, path } = await statusOn(session, name, key);
+  const ended = (outcome: Termination['outcome'], now: PostgresHolder[]): Termination => ({
+    outcome,
+    holders,
+    remaining: now.filter(isIncumbent),
+    successors: now.filter((holder) => !isIncumbent(holder)),
+  });
+  const pids = holders.map(({ backendPid }) => backendPid);
+  const isIncumbent = ({ backendPid }: PostgresHolder) => pids.includes(backendPid);
+  if (holders.length === 0) return ended('none', []);
+  if (holders.some((holder) => isOwn(holder) || String(holder.backendPid) === session.backend)) {
+    throw new LockDeadlockError(`This process holds '${name}' itself; release it instead`, {
+      lockName: name,
+      path,
+    });
+  }
+  try {
+    await session.query({ text: TERMINATE, values: [key, `{${pids.join()}}`] });
+  } catch (cause) {
+    if (sqlStateOf(cause) !== INSUFFICIENT_PRIVILEGE) throw cause;
+    throw new LockPathError(
+      'LOCK_PERMISSION',
+      `'${name}' is still held: this role may not end session ${pids.join(', ')} of another role; the role pg_signal_backend may`,
+      { lockName: name, path, cause },
+    );
+  }
+  const started = performance.now();
+  for (;;) {
+    const { holders: now } = await statusOn(session, name, key);
+    if (!now.some(isIncumbent)) return ended('gone', now);
+    if (performance.now() - started >= timeout) return ended('running', now);
+    await new Promise((resolve) => setTimeout(resolve, LOOK_AGAIN));
+  }
+}
+
+/** What `killRunning` makes of that. */
+export function killed(name: string, path: string, termination: Termination): boolean {
+  const { outcome, remaining } = termination;
+  if (outcome !== 'running') return outcome === 'gone';
+  const backends = remaining.map(({ backendPid }) => backendPid).join(', ');
+  throw new LockTimeoutError(
+    `'${name}' is still held: the server was asked to end session ${backends}, and has not yet`,
+    { lockName: name, path, holder: remaining[0] },
+  );
+}

@@ -1,0 +1,269 @@
+// What is promised when a part of it dies, and what is not.
+
+import { execFile } from 'node:child_process';
+import { appendFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { promisify } from 'node:util';
+import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
+import { connect, inspect, type Lock, lock } from '../../dist/postgres.js';
+import { requireProgram, requireRoot } from '../support/requires.js';
+import { freshName } from '../support/scratch.js';
+import { Actor } from './support/actor.js';
+import { Network } from './support/network.js';
+import { asServer, BINARIES, Server, serverDirectory } from './support/server.js';
+import { nothingLeft } from './support/settled.js';
+
+let server: Server;
+let at: { connectionString: string };
+
+beforeAll(async () => {
+  server = await Server.start({ max_connections: 250 });
+  at = { connectionString: server.url() };
+});
+afterAll(() => server.stop());
+
+/** How long until the signal aborts, and why. */
+async function loss({ signal }: Lock): Promise<{ ms: number; reason: Error & { code: string } }> {
+  const started = performance.now();
+  if (!signal.aborted) {
+    await new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }));
+  }
+  return { ms: performance.now() - started, reason: signal.reason };
+}
+
+test.each([
+  ['is killed', 'SIGKILL'],
+  ['is stopped at once', 'SIGQUIT'],
+  ['is stopped in order', 'SIGINT'],
+] as const)(
+  'the server %s: the lock is lost at once, and the token goes on after it',
+  async (_, signal) => {
+    const name = freshName();
+    const held = await lock(name, at);
+    const lost = loss(held);
+    await server.stop(signal);
+    const { ms, reason } = await lost;
+    expect(reason.code).toBe('LOCK_LOST');
+    expect(ms).toBeLessThan(4000);
+    expect(held.held).toBe(false);
+    await expect(lock(name, at)).rejects.toMatchObject({ code: 'LOCK_CONNECTION' });
+    await held.release();
+    await server.boot();
+    const next = await lock(name, at);
+    expect(next.token).toBeGreaterThan(held.token);
+    await next.release();
+    await nothingLeft(server);
+  },
+);
+
+test('the session is ended by the server: lost at once, for all locks that share it', async () => {
+  await using connection = await connect(at);
+  const locks = [await connection.lock(freshName()), await connection.lock(freshName())];
+  await server.sql(
+    'SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = $1',
+    ['kernel-lock'],
+  );
+  for (const one of locks) expect((await loss(one)).reason.code).toBe('LOCK_LOST');
+  await expect(connection.lock(freshName())).rejects.toMatchObject({ code: 'LOCK_CONNECTION' });
+  await nothingLeft(server);
+});
+
+test('the server hangs: lost when a heartbeat was not answered in time', async () => {
+  const name = freshName();
+  const held = await lock(name, { ...at, heartbeat: 1000 });
+  const waits = lock(name, { ...at, heartbeat: 1000, wait: 200 }).catch((error) => error);
+  await expect.poll(() => server.locks()).toEqual({ held: 1, waiting: 1 });
+  const thaw = server.freeze();
+  try {
+    const { ms, reason } = await loss(held);
+    expect(reason).toMatchObject({ code: 'LOCK_LOST' });
+    expect(reason.message).toContain('1000 ms');
+    expect(ms).toBeGreaterThan(900);
+    expect(ms).toBeLessThan(4000); // half a heartbeat, and one, and a busy machine
+    expect(await waits).toMatchObject({ code: 'LOCK_TIMEOUT' });
+  } finally {
+    thaw();
+  }
+  await held.release();
+  await nothingLeft(server);
+});
+
+test('a busy process is no reason to doubt', async () => {
+  const held = await lock(freshName(), { ...at, heartbeat: 300 });
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1500);
+  await sleep(1000);
+  expect(held.held).toBe(true);
+  await held.release();
+});
+
+test('the client is killed: the next one has the lock at once', async () => {
+  const name = freshName();
+  const actor = await Actor.start(server.url());
+  await actor.ask('lock', name);
+  const waits = lock(name, { ...at, wait: true });
+  await expect.poll(() => server.locks()).toEqual({ held: 1, waiting: 1 });
+  await actor.kill();
+  await (await waits).release();
+  await nothingLeft(server);
+});
+
+test('a client that waits is killed: it leaves the line', async () => {
+  const name = freshName();
+  const held = await lock(name, at);
+  const actor = await Actor.start(server.url());
+  actor.ask('lock', name, { wait: true }).catch(() => {});
+  await expect.poll(() => server.locks()).toEqual({ held: 1, waiting: 1 });
+  await actor.kill();
+  await expect.poll(() => server.locks(), { timeout: 10_000 }).toEqual({ held: 1, waiting: 0 });
+  await held.release();
+  await nothingLeft(server);
+});
+
+test('a client that was stopped while its session was ended knows when it goes on', async () => {
+  const name = freshName();
+  const actor = await Actor.start(server.url());
+  const token = BigInt((await actor.ask('lock', name)) as string);
+  actor.signal('SIGSTOP');
+  await server.sql(
+    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'kernel-lock'",
+  );
+  const next = await lock(name, { ...at, wait: true });
+  expect(next.token).toBeGreaterThan(token);
+  actor.signal('SIGCONT');
+  expect(await actor.event('lost')).toMatchObject({ code: 'LOCK_LOST' });
+  await next.release();
+});
+
+test('a cut cable: the client knows first, then the server frees the lock, in the documented time', async (context) => {
+  requireRoot(context);
+  requireProgram(context, 'ip');
+  const network = new Network();
+  appendFileSync(join(server.data, 'pg_hba.conf'), `host all all ${network.peer}/32 trust\n`);
+  appendFileSync(
+    join(server.data, 'postgresql.conf'),
+    `listen_addresses = '127.0.0.1,${network.address}'\n`,
+  );
+  await server.restart();
+  onTestFinished(async () => {
+    appendFileSync(join(server.data, 'postgresql.conf'), "listen_addresses = '127.0.0.1'\n");
+  });
+  const name = freshName();
+  const heartbeat = 2000;
+  const url = `postgres://postgres@${network.address}:${server.port}/postgres`;
+  const actor = await Actor.start(url, heartbeat, network.prefix);
+  await actor.ask('lock', name);
+  expect((await inspect(name, at)).holders[0]?.clientAddress).toBe(network.peer);
+  const waits = lock(name, { ...at, wait: true });
+  await expect.poll(() => server.locks()).toEqual({ held: 1, waiting: 1 });
+  const started = performance.now();
+  network.cut();
+  const lost = actor.event('lost').then((value) => ({ value, ms: performance.now() - started }));
+  const next = await waits;
+  const freed = performance.now() - started;
+  const { value, ms } = await lost;
+  console.log(
+    `cut cable, heartbeat ${heartbeat} ms: lost after ${ms.toFixed()} ms, freed after ${freed.toFixed()} ms`,
+  );
+  expect(value).toMatchObject({ code: 'LOCK_LOST' });
+  expect(ms).toBeLessThan(1.5 * heartbeat + 3000);
+  expect(ms).toBeLessThan(freed);
+  expect(freed).toBeLessThan(4 * heartbeat + 10_000);
+  await next.release();
+  await actor.kill();
+  await nothingLeft(server);
+});
+
+test('200 clients on one name: one after the other, each with a greater token', async () => {
+  const name = freshName();
+  let inside = 0;
+  let together = 0;
+  const tokens: bigint[] = [];
+  await Promise.all(
+    Array.from({ length: 200 }, async () => {
+      const held = await lock(name, { ...at, wait: true });
+      together = Math.max(together, ++inside);
+      tokens.push(held.token);
+      await sleep(1);
+      inside--;
+      await held.release();
+    }),
+  );
+  expect(together).toBe(1);
+  expect(tokens).toEqual(Array.from({ length: 200 }, (_, i) => BigInt(i + 1)));
+  await nothingLeft(server);
+});
+
+test('cancels that race grants leave nothing', async () => {
+  const name = freshName();
+  let granted = 0;
+  let given = 0;
+  for (let round = 0; round < 40; round++) {
+    const held = await lock(name, at);
+    const controller = new AbortController();
+    const wait = lock(name, { ...at, wait: true, signal: controller.signal });
+    const outcome = wait.then(
+      async (mine) => {
+        granted++;
+        await mine.release();
+      },
+      () => {
+        given++;
+      },
+    );
+    await expect.poll(() => server.locks()).toMatchObject({ waiting: 1 });
+    await Promise.all([
+      held.release(),
+      sleep((round % 8) / 2).then(() => controller.abort(new Error('enough'))),
+    ]);
+    await outcome;
+  }
+  console.log(`cancelled in a race with the grant: ${given}, granted before: ${granted}`);
+  await nothingLeft(server);
+});
+
+test('a promoted standby: two holders for a moment, told apart by the token', async () => {
+  const name = freshName();
+  const primary = await Server.start({ wal_level: 'replica', max_wal_senders: 4 });
+  onTestFinished(() => primary.stop('SIGQUIT'));
+  appendFileSync(join(primary.data, 'pg_hba.conf'), 'host replication all 127.0.0.1/32 trust\n');
+  await primary.sql('SELECT pg_reload_conf()');
+  await (await lock(name, { connectionString: primary.url() })).release();
+  const data = serverDirectory('standby');
+  await promisify(execFile)(
+    ...asServer(join(BINARIES, 'pg_basebackup'), [
+      '-D',
+      data,
+      '-R',
+      '-X',
+      'stream',
+      '-c',
+      'fast',
+      '-d',
+      primary.url(),
+    ]),
+  );
+  await promisify(execFile)('chmod', ['0700', data]);
+  const standby = await Server.over(data);
+  onTestFinished(() => standby.stop('SIGQUIT'));
+  const there = { connectionString: standby.url() };
+  await expect(lock(name, there)).rejects.toMatchObject({ code: 'LOCK_UNSUPPORTED' });
+
+  // The standby is cut off; what the old primary grants from now on, it never hears of.
+  await standby.sql("ALTER SYSTEM SET primary_conninfo = ''");
+  await standby.sql('SELECT pg_reload_conf()');
+  await expect
+    .poll(() => primary.sql('SELECT count(*)::integer AS n FROM pg_stat_replication'))
+    .toEqual([{ n: 0 }]);
+  for (let i = 0; i < 5; i++)
+    await (await lock(name, { connectionString: primary.url() })).release();
+  const old = await lock(name, { connectionString: primary.url() });
+  await standby.sql('SELECT pg_promote()');
+  const next = await lock(name, there);
+  expect([old.held, next.held]).toEqual([true, true]); // not promised, and so it is
+  expect(next.token).toBeGreaterThan(old.token); // promised
+  expect(next.token).toBe((1n << 40n) + 1n);
+  await primary.stop('SIGQUIT');
+  await loss(old);
+  await next.release();
+});
