@@ -1,4 +1,3 @@
-import { userInfo } from 'node:os';
 import { isAbsolute, join, sep } from 'node:path';
 import { LockPathError, LockTypeError } from './errors.js';
 import { native } from './native.js';
@@ -102,16 +101,14 @@ function userDirectory(): string {
     : join(homeOfUser, '.local', 'state', 'kernel-lock');
 }
 
+// Not userInfo().homedir, which in Bun is HOME.
 function homeOf(): string {
-  try {
-    return userInfo().homedir;
-  } catch (cause) {
-    throw new LockPathError(
-      'LOCK_PERMISSION',
-      "This user has no home in the password database, so scope 'user' has no place; use directory",
-      { cause },
-    );
-  }
+  const home = native().homeDirectory?.();
+  if (home !== undefined) return home;
+  throw new LockPathError(
+    'LOCK_PERMISSION',
+    "This user has no home in the password database, so scope 'user' has no place; use directory",
+  );
 }
 
 function typeName(value: unknown): string {
