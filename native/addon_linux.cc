@@ -1,3 +1,4 @@
+#include "addon_home.h"
 #include "addon_platform.h"
 #include "bond.h"
 
@@ -13,6 +14,7 @@ Napi::Value EndWithParent(const Napi::CallbackInfo& info) {
 
 // The TypeScript side reads /proc for the rest.
 void export_platform(Napi::Env env, Napi::Object exports) {
+  export_home(env, exports);
   exports.Set("endWithParent", Napi::Function::New<EndWithParent>(env, "endWithParent"));
 }
 

@@ -1,8 +1,12 @@
 #include "addon_facts.h"
+#include "addon_home.h"
 #include "addon_platform.h"
 
 namespace kernel_lock {
 
-void export_platform(Napi::Env env, Napi::Object exports) { export_facts(env, exports); }
+void export_platform(Napi::Env env, Napi::Object exports) {
+  export_facts(env, exports);
+  export_home(env, exports);
+}
 
 }  // namespace kernel_lock

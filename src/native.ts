@@ -59,6 +59,8 @@ export interface Native {
   openers?(path: string): number[] | undefined;
   /** macOS and Windows. */
   fileSystem?(directory: string): string | undefined;
+  /** POSIX: the home of this process's user, by the user database. */
+  homeDirectory?(): string | undefined;
   /** Windows. */
   knownFolder?(user: boolean): string | Failure;
   makeDirectory?(path: string, everybodys: boolean): Failure | undefined;

@@ -1,4 +1,3 @@
-import { userInfo } from 'node:os';
 import { join, sep } from 'node:path';
 import { LockPathError } from './errors.js';
 import { isName } from './name.js';
@@ -63,14 +62,12 @@ function userDirectory(): string {
     : join(homeOfUser, '.local', 'state', 'kernel-lock');
 }
 
+// Not userInfo().homedir, which in Bun is HOME.
 function homeOf(): string {
-  try {
-    return userInfo().homedir;
-  } catch (cause) {
-    throw new LockPathError(
-      'LOCK_PERMISSION',
-      "This user has no home in the password database, so scope 'user' has no place; use directory",
-      { cause },
-    );
-  }
+  const home = native().homeDirectory?.();
+  if (home !== undefined) return home;
+  throw new LockPathError(
+    'LOCK_PERMISSION',
+    "This user has no home in the password database, so scope 'user' has no place; use directory",
+  );
 }
