@@ -40,6 +40,8 @@ export interface FileLocks {
   holders: LockHolder[];
   /** `undefined` where the kernel does not tell. */
   waiters: number | undefined;
+  /** Somebody who only asks had the lock at that instant. */
+  tried?: boolean;
   /** The kernel does not tell holders from others that have the file open, or names nobody. */
   needsRecord?: boolean;
   /** Why less is known than could be, a sentence each. */

@@ -56,8 +56,11 @@ export class LockTable {
     if (lines === undefined) {
       return this.#missed(key) ? new LockTable().locksOn(path) : this.#unseen(path, file);
     }
-    const held = lines.filter((line) => !line.waiting);
-    if (held.length === 0) return { ...this.#unseen(path, file), waiters: lines.length };
+    const all = lines.filter((line) => !line.waiting);
+    const held = all.filter(({ pid }) => !this.#tries(pid, path, file));
+    const waiters = lines.length - all.length;
+    const tried = held.length < all.length;
+    if (held.length === 0) return { ...this.#unseen(path, file), waiters, tried };
     const shared = held.some((line) => line.shared);
     const callers = [
       ...new Set([...held, ...(shared ? this.#missedReaders(key) : [])].map((line) => line.pid)),
@@ -68,7 +71,7 @@ export class LockTable {
       shared,
       callers,
       holders,
-      waiters: lines.length - held.length,
+      waiters,
       unknown: holders.length > 0 ? unknown : [...unknown, notFound(file)],
     };
   }
@@ -138,9 +141,8 @@ export class LockTable {
   // only an attempt tells whether the lock is held. A child of a dead caller can still be found.
   #unseen(path: string, file: FileKey): FileLocks {
     const { unknown } = file;
-    this.#showsAll ??= link('/proc/self/ns/pid') === INITIAL_PID_NAMESPACE;
     const free = unknown.length === 0 ? UNLOCKED : { ...UNLOCKED, unknown };
-    if (this.#showsAll) return free;
+    if (this.#showsAllLocks()) return free;
     const state = native().lockState(path);
     if (state === undefined) return { ...UNLOCKED, unknown: [...unknown, NOT_TRIED] };
     if (state === 'free') return free;
@@ -156,17 +158,36 @@ export class LockTable {
    * Who called flock for the locks on the file whose descriptors the process has; `undefined`
    * where this user may not look.
    */
-  #lockedBy(pid: number, path: string, { key, subvolume }: FileKey): number[] | undefined {
+  #lockedBy(pid: number, path: string, file: FileKey): number[] | undefined {
+    const callers = this.#fdinfos(pid, path, file)
+      ?.filter((fdinfo) => !isAttempt(fdinfo))
+      .flatMap(parseLocks)
+      .filter((line) => line.file === file.key);
+    return callers && [...new Set(callers.map((line) => line.pid))];
+  }
+
+  /** What the kernel says of the process's descriptors of the file; `undefined` as above. */
+  #fdinfos(pid: number, path: string, { subvolume }: FileKey): string[] | undefined {
     if (!this.#descriptors.has(pid)) this.#descriptors.set(pid, descriptorsOf(pid));
     const found = this.#descriptors.get(pid);
-    if (found === undefined) return undefined;
-    const callers = (found.byName.get(basename(path)) ?? [])
-      .filter((fd) => isOnSubvolume(`${found.directory}/fd/${fd}`, subvolume))
-      .map((fd) => read(`${found.directory}/fdinfo/${fd}`) ?? '')
-      .filter((fdinfo) => !isAttempt(fdinfo))
-      .flatMap(parseLocks)
-      .filter((line) => line.file === key);
-    return [...new Set(callers.map((line) => line.pid))];
+    return (
+      found &&
+      (found.byName.get(basename(path)) ?? [])
+        .filter((fd) => isOnSubvolume(`${found.directory}/fd/${fd}`, subvolume))
+        .map((fd) => read(`${found.directory}/fdinfo/${fd}`) ?? '')
+    );
+  }
+
+  // Whether the process, which the table names, only tries the lock: see #unseen.
+  #tries(pid: number, path: string, file: FileKey): boolean {
+    if (this.#showsAllLocks()) return false;
+    const attempts = this.#fdinfos(pid, path, file)?.filter(isAttempt) ?? [];
+    return attempts.flatMap(parseLocks).some((line) => line.file === file.key);
+  }
+
+  #showsAllLocks(): boolean {
+    this.#showsAll ??= link('/proc/self/ns/pid') === INITIAL_PID_NAMESPACE;
+    return this.#showsAll;
   }
 
   // As /proc/locks writes it: stat's device is another one on btrfs and on overlayfs, whose

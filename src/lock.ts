@@ -244,8 +244,10 @@ const deletesUnused = process.platform === 'darwin';
 
 // How often a refusal is checked once more whose holder has gone, before it is told without one.
 const RETRIES = 8;
-// For how long it is checked where the holder can't be named, in milliseconds: in a PID namespace
-// asking takes the lock for an instant, and whoever asks may be kept from running in that instant.
+// In a PID namespace asking takes the lock for an instant, and whoever asks may be kept from running
+// in that instant. For how long it is checked, in milliseconds, where somebody is seen to ask, and
+// where nobody can be named.
+const TRIED_GRACE = 2000;
 const UNNAMED_GRACE = 50;
 
 function requestOf(name: string, options: LockOptions): LockRequest {
@@ -328,9 +330,10 @@ function retryWhileFree(request: LockRequest): Lock | FileLocks {
   const started = performance.now();
   for (let retry = 0; ; retry++) {
     const locks = locksOfRefusal(request);
-    const inGrace = locks.holders.length === 0 && performance.now() - started < UNNAMED_GRACE;
-    if (locks.held ? !inGrace : retry === RETRIES) return locks;
-    if (locks.held) Atomics.wait(NEVER, 0, 0, 1);
+    const grace = locks.tried ? TRIED_GRACE : UNNAMED_GRACE;
+    const inGrace = locks.holders.length === 0 && performance.now() - started < grace;
+    if (locks.held || locks.tried ? !inGrace : retry >= RETRIES) return locks;
+    if (locks.held || locks.tried) Atomics.wait(NEVER, 0, 0, 1);
     const lock = acquireNow(request, false);
     if (lock !== undefined) return lock;
   }
