@@ -17,6 +17,7 @@ struct OpenFile {
   dev_t device = 0;
   ino_t inode = 0;
   mode_t marked_mode = 0;  // what it is to get once the lock is held; 0: what it has
+  int looks = 1;           // how often it has to be found alone at its path
 };
 
 // Opens (or creates) the lock file without following, truncating or blocking,
