@@ -1,6 +1,5 @@
 // What bad input, bad servers and what stands between get: a LockError with its cause, soon, and no
 // session that is left.
-import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { createServer, type Socket } from 'node:net';
@@ -11,7 +10,8 @@ import { LockError } from '../../dist/index.js';
 import { inspect, lock, migration, tryLock } from '../../dist/postgres.js';
 import { requireProgram } from '../support/requires.js';
 import { freshName } from '../support/scratch.js';
-import { asServer, freePort, Server, serverDirectory } from './support/server.js';
+import { pooler } from './support/pooler.js';
+import { freePort, Server } from './support/server.js';
 import { nothingLeft } from './support/settled.js';
 
 const SECRET = 'open-sesame';
@@ -211,45 +211,28 @@ describe('in between', () => {
     'a pooler is refused: pool_mode %s',
     async (mode, context) => {
       requireProgram(context, 'pgbouncer');
-      const directory = serverDirectory('pgbouncer');
-      const port = await freePort();
-      const file = join(directory, 'pgbouncer.ini');
-      writeFileSync(
-        file,
-        `[databases]
-      postgres = host=127.0.0.1 port=${server.port} user=postgres
-      [pgbouncer]
-      listen_addr = 127.0.0.1
-      listen_port = ${port}
-      unix_socket_dir = ${directory}
-      auth_type = any
-      pool_mode = ${mode}
-      ignore_startup_parameters = extra_float_digits
-      `,
-      );
-      const [command, args] = asServer('pgbouncer', ['-q', file]);
-      const pgbouncer = spawn(command, args, { stdio: 'ignore' });
-      const ended = new Promise((resolve) => pgbouncer.on('exit', resolve));
-      onTestFinished(async () => {
-        pgbouncer.kill('SIGKILL');
-        await ended;
-      });
-      const url = `postgres://postgres@127.0.0.1:${port}/postgres`;
-      await expect
-        .poll(
-          async () => {
-            const client = new pg.Client(url);
-            client.on('error', () => {});
-            await client.connect();
-            await client.end();
-          },
-          { timeout: 10_000 },
-        )
-        .toBeUndefined();
+      const url = await pooler(server, mode);
       const error = await failure(with_(url));
       expect(error).toMatchObject({ code: 'LOCK_UNSUPPORTED' });
       expect(error.message).toContain('pgbouncer');
       expect(await server.locks()).toEqual({ held: 0, waiting: 0 });
     },
   );
+
+  test('a pooler that hides itself is found out by a heartbeat', async (context) => {
+    requireProgram(context, 'pgbouncer');
+    const url = await pooler(server, 'transaction');
+    // One that shows its clients the server's process numbers, as far as a client can tell.
+    const client = () =>
+      Object.defineProperty(new pg.Client(url), 'processID', { get: () => null, set: () => {} });
+    const held = await lock(freshName(), { client, heartbeat: 500 });
+    expect(held.held).toBe(true);
+    const another = new pg.Client(url);
+    await another.connect();
+    await another.query('BEGIN'); // has the process of the server from now on that locked
+    await expect.poll(() => held.held).toBe(false);
+    expect(held.signal.reason).toMatchObject({ code: 'LOCK_LOST' });
+    await another.end();
+    await held.release();
+  });
 });

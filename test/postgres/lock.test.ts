@@ -1,5 +1,6 @@
+import diagnostics from 'node:diagnostics_channel';
 import { hostname } from 'node:os';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { LockError, LockHeldError, LockTimeoutError } from '../../dist/index.js';
 import {
   connect,
@@ -113,6 +114,51 @@ describe('a lock', () => {
     ).rejects.toThrow('mine');
     await settled();
   });
+});
+
+test('what happens is told on the same channels', async () => {
+  const name = freshName();
+  const told: unknown[] = [];
+  for (const event of ['waited', 'acquired', 'refused', 'released', 'lost']) {
+    const hear = (message: unknown) => {
+      const { name: about, outcome, holder, error } = message as Record<string, never>;
+      if (about !== name) return;
+      const { pid } = (holder ?? {}) as { pid?: number };
+      told.push([event, outcome ?? pid ?? (error as { code?: string } | undefined)?.code]);
+    };
+    diagnostics.subscribe(`kernel-lock:${event}`, hear);
+    onTestFinished(() => void diagnostics.unsubscribe(`kernel-lock:${event}`, hear));
+  }
+  const held = await lock(name, at);
+  expect(await tryLock(name, at)).toBeNull();
+  await expect(lock(name, { ...at, wait: 20 })).rejects.toMatchObject({ code: 'LOCK_TIMEOUT' });
+  const wait = lock(name, { ...at, wait: true });
+  await expect.poll(() => server.locks()).toEqual({ held: 1, waiting: 1 });
+  // One who waits keeps VACUUM from rows that died since: the documentation says so.
+  const [row] = await server.sql(
+    'SELECT backend_xmin IS NOT NULL AS holds FROM pg_stat_activity JOIN pg_locks USING (pid) WHERE NOT granted',
+  );
+  expect(row).toEqual({ holds: true });
+  await held.release();
+  const next = await wait;
+  const lost = new Promise((resolve) => next.signal.addEventListener('abort', resolve));
+  await server.sql(
+    'SELECT pg_terminate_backend(pid) FROM pg_locks WHERE granted AND locktype = $1',
+    ['advisory'],
+  );
+  await lost;
+  await next.release();
+  expect(told).toEqual([
+    ['acquired', undefined],
+    ['refused', process.pid],
+    ['waited', 'timeout'],
+    ['refused', process.pid],
+    ['released', undefined],
+    ['waited', 'acquired'],
+    ['acquired', undefined],
+    ['lost', 'LOCK_LOST'],
+  ]);
+  await settled();
 });
 
 describe('a connection', () => {
