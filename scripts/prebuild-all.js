@@ -1,6 +1,7 @@
-// Builds the addon for every target on this machine, into prebuilds/.
+// Builds the addon for every target on this machine, into prebuilds/, and checks what came out.
 //   node scripts/prebuild-all.js [--only NAME]… [--cache DIR] [--out DIR]
 // See prebuild/toolchain.js for where the compiler is kept.
+import { spawnSync } from 'node:child_process';
 import { statSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -33,4 +34,10 @@ for (const target of TARGETS) {
   const file = join(out, target.file);
   buildAddon(root, target, toolchain, file);
   console.log(`${target.name.padEnd(18)} ${String(statSync(file).size).padStart(7)} bytes`);
+}
+if (options.out === undefined) {
+  const only = (options.only ?? []).flatMap((name) => ['--only', name]);
+  const check = join(root, 'scripts', 'check-prebuilds.js');
+  process.exitCode =
+    spawnSync(process.execPath, [check, ...only], { stdio: 'inherit' }).status ?? 1;
 }
