@@ -16,6 +16,7 @@ test('a case that was not run has failed, unless the row names it', () => {
   expect(judge(output, ['c']).failed).toHaveLength(1);
   expect(judge(output, ['b'])).toEqual({
     passed: 1,
+    names: ['a'],
     failed: [],
     notRun: ['not run b: no PowerShell'],
   });
