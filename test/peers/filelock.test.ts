@@ -3,6 +3,7 @@
 
 import { getEventListeners } from 'node:events';
 import {
+  chmodSync,
   mkdirSync,
   readFileSync,
   renameSync,
@@ -299,9 +300,15 @@ describe('the file', () => {
 
   test('test_winner_truncates_stale_content', () => {
     const options = here();
-    writeFileSync(lockPath('a', options), 'stale from a previous holder'.repeat(10));
+    const stale = 'stale from a previous holder'.repeat(10);
+    writeFileSync(lockPath('a', options), stale);
+    writeFileSync(lockPath('b', options), stale);
+    chmodSync(lockPath('a', options), 0o1644);
     using held = lockSync('a', options);
     expect(JSON.parse(readFileSync(held.path, 'utf8'))).toMatchObject({ pid: process.pid });
+    // What is not marked as a lock's may be somebody's file: it is locked, and not written.
+    using other = lockSync('b', options);
+    expect(readFileSync(other.path, 'utf8')).toBe(stale);
   });
 
   test('test_contender_preserves_holder_contents, test_contender_preserves_holder_mode', async () => {
