@@ -87,7 +87,10 @@ Way mark_way(Watches& all, const std::string& path) {
       } else if (way.marks.insert(mark).second) {
         ++all.uses[mark];
       }
-      if (S_ISLNK(status.st_mode) && paths.size() <= kMaxLinks) paths.push_back(target_of(part));
+      if (!S_ISLNK(status.st_mode) || paths.size() > kMaxLinks) continue;
+      const std::string target = target_of(part);
+      if (target.empty()) way.complete = false;
+      paths.push_back(target);
     }
   }
   return way;

@@ -35,10 +35,10 @@ export const RACES = {
   },
 };
 export const ADDON_RACES = {
-  'the list of settled tickets has no mutex': {
-    file: 'native/addon.cc',
-    from: '    const std::lock_guard<std::mutex> guard(settled_mutex_);\n    settled_tickets_.push_back(ticket);',
-    to: '    settled_tickets_.push_back(ticket);',
+  'whether somebody waits is looked up without the mutex': {
+    file: 'native/waiters.cc',
+    from: '  const Guard guard(all.mutex);\n  // A line outlives',
+    to: '  // A line outlives',
     found: 'data race',
   },
 };

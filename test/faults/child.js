@@ -2,7 +2,15 @@
 // SCENARIO CALL NUMBER ERRNO. Prints what came of it as JSON; run.js judges.
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { openSync, readdirSync, readSync, renameSync, symlinkSync, writeSync } from 'node:fs';
+import {
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readSync,
+  renameSync,
+  symlinkSync,
+  writeSync,
+} from 'node:fs';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
@@ -127,15 +135,14 @@ const scenarios = {
   },
   'lose a watched lock': async () => {
     disarm();
-    const way = join(directory, 'way');
-    symlinkSync(directory, way);
+    const [place, way] = [join(directory, 'place'), join(directory, 'way')];
+    mkdirSync(place);
+    symlinkSync(place, way);
     const held = lockSync(NAME, { directory: way });
     arm();
     const { signal } = held;
-    const { promise, resolve } = Promise.withResolvers?.() ?? deferred();
-    signal.addEventListener('abort', resolve);
-    renameSync(path, `${path}.old`);
-    await promise;
+    renameSync(place, `${place}.old`);
+    await until(() => signal.aborted); // which keeps no process alive
     held.release();
     return 'told';
   },
@@ -170,14 +177,6 @@ const scenarios = {
     }
   },
 };
-
-function deferred() {
-  const result = {};
-  result.promise = new Promise((resolve) => {
-    result.resolve = resolve;
-  });
-  return result;
-}
 
 if (scenario !== 'acquire a new file') tryLock(NAME, options).release();
 checkRunning(NAME, options);
