@@ -97,10 +97,11 @@ Failure replace_process(const std::vector<std::string>& arguments, Handle lock) 
   sigemptyset(&none);
   pthread_sigmask(SIG_SETMASK, &none, &mask);
   std::vector<int> kept = inherited_descriptors(fd);
-  kept.push_back(fd);
-  // Without the lock's descriptor the program would run unlocked.
+  if (lock != kNoHandle) kept.push_back(fd);
+  // Without the lock's descriptor, the last one, the program would run unlocked.
   int passed_on = 0;
   for (const int descriptor : kept) passed_on = ::fcntl(descriptor, F_SETFD, 0);
+  if (lock == kNoHandle) passed_on = 0;
 
   if (passed_on == 0) ::execvp(argv[0], argv.data());
 
