@@ -163,7 +163,8 @@ describe('the end of a worker', () => {
     const before = readdirSync('/proc/self/fd').length;
     for (let round = 0; round < 25; round++)
       await Promise.all([cycle(), cycle(), cycle(), cycle()]);
-    expect(readdirSync('/proc/self/fd').length).toBeLessThanOrEqual(before);
+    // Node.js opens one for itself now and then; a leak of ours would be a hundred.
+    expect(readdirSync('/proc/self/fd').length).toBeLessThanOrEqual(before + 2);
     expect(inspect('bot', options)).toMatchObject({ held: false, waiters: 0 });
   });
 });
