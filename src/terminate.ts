@@ -23,6 +23,13 @@ export interface KillOptions extends LocationOptions {
   timeout?: number | undefined;
 }
 
+/** An error like those of `node:fs`; its own type, so that the declarations want no others. */
+export interface SystemFailure extends Error {
+  code?: string | undefined;
+  errno?: number | undefined;
+  syscall?: string | undefined;
+}
+
 /** How an attempt to end the holder went. */
 export interface Termination {
   /**
@@ -35,7 +42,7 @@ export interface Termination {
   /** Who of them holds it still, as they are now. */
   remaining: Holder[];
   /** Who of those could not be signalled, and why. */
-  refusals: Map<number, NodeJS.ErrnoException>;
+  refusals: Map<number, SystemFailure>;
   /** Who has acquired it since. They are left alone. */
   successors: Holder[];
 }
