@@ -19,7 +19,10 @@ for (let n = 1; ; n++) {
     break;
   }
   // The check above is no guarantee: whatever long pause comes here, the lock can be gone after it.
-  if (process.env.PAUSE_BEFORE === String(n)) process.kill(process.pid, 'SIGSTOP');
+  if (process.env.PAUSE_BEFORE === String(n)) {
+    console.log(`${name}: suspended before order ${n}`);
+    process.kill(process.pid, 'SIGSTOP');
+  }
   const taken = await placeOrder(client, name, held.token, `order ${n}`);
   console.log(`${name}: order ${n} ${taken ? 'taken' : `refused, token ${held.token} is too old`}`);
   if (!taken) break;

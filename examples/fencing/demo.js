@@ -17,7 +17,12 @@ function start(bot, env = {}) {
     stdio: ['ignore', 'pipe', 'inherit'],
   });
   running.add(child);
-  child.on('exit', () => running.delete(child));
+  const ended = new Promise((resolve) => {
+    child.on('close', () => {
+      running.delete(child);
+      resolve();
+    });
+  });
   let output = '';
   child.stdout.setEncoding('utf8').on('data', (text) => {
     output += text;
@@ -27,8 +32,8 @@ function start(bot, env = {}) {
     new Promise((resolve, reject) => {
       const look = () => output.includes(text) && resolve();
       child.stdout.on('data', look);
-      child.on('close', () => reject(new Error(`${bot} ended before it said "${text}"`)));
       look();
+      ended.then(() => reject(new Error(`${bot} ended before it said "${text}"`)));
     });
   return { child, says };
 }
@@ -40,7 +45,7 @@ try {
   await client.query('UPDATE book SET token = 0');
 
   const first = start('bot 1', { PAUSE_BEFORE: '3' });
-  await first.says('order 2 taken');
+  await first.says('suspended');
   const second = start('bot 2');
   console.log('-- bot 1 is stopped, having looked whether it holds the lock; its session ends');
   await killRunning(name, { connectionString });

@@ -74,8 +74,9 @@ ${SERVER}
 ${LOCATION}`,
   migration: `kernel-lock migration
 
-Prints the SQL that makes the table public.kernel_lock, which --postgres keeps its tokens in. It is
-made on first use; this is for where the role that locks may not make tables.`,
+Prints the SQL that makes the tables public.kernel_lock and public.kernel_lock_grant, which --postgres
+keeps its tokens in. They are made on first use; this is for where the role that locks may not make
+tables.`,
   path: `kernel-lock path NAME
 
 Prints the path of the lock's file. The file's existence says nothing; it never needs to be

@@ -1,6 +1,5 @@
 // Acquiring: one attempt, or a place in the server's line.
 
-import { hostname } from 'node:os';
 import { onAbort } from '../cancel.js';
 import { LockTypeError } from '../errors.js';
 import { refusalsAreHeard, tellAcquired, tellRefused, tellWaited } from '../events.js';
@@ -13,15 +12,16 @@ import {
 } from './failure.js';
 import { Lock, type Request } from './lock.js';
 import { heldError, timeoutError } from './refusal.js';
-import { type Row, Session } from './session.js';
+import { type Query, type Row, Session } from './session.js';
 import {
   EXCLUSIVE,
   grantValues,
   MIGRATION,
   OTHER_NAME,
+  RESERVE,
   SHARED,
   type Statements,
-  TABLE_EXISTS,
+  TABLES_EXIST,
 } from './table.js';
 import type { LockOptions, ServerOptions } from './types.js';
 
@@ -92,8 +92,7 @@ export async function tellOfRefusal(session: Session, request: Request): Promise
 
 /** Releases it. Never rejects: a session that can't be asked any more holds nothing. */
 export async function unlock(session: Session, request: Request): Promise<void> {
-  const { unlock: text } = statementsOf(request);
-  await session.query({ text, values: [request.key] }).catch(() => {});
+  await session.query({ ...statement(request, 'unlock'), values: [request.key] }).catch(() => {});
 }
 
 async function waitInLine(
@@ -151,20 +150,21 @@ function endOfWait(
   });
 }
 
-const statementsOf = ({ shared }: Request): Statements => (shared ? SHARED : EXCLUSIVE);
+// It has a name, so that the server keeps its plan.
+function statement({ shared }: Request, kind: keyof Statements): Query {
+  const text = (shared ? SHARED : EXCLUSIVE)[kind];
+  return { name: `kernel-lock ${kind}${shared ? ' shared' : ''}`, text };
+}
 
 async function ask(session: Session, request: Request, kind: 'try' | 'wait'): Promise<Row> {
-  const { name, key, shared, metadata } = request;
-  const query = {
-    name: `kernel-lock ${kind}${shared ? ' shared' : ''}`,
-    text: statementsOf(request)[kind],
-    values: grantValues(name, key, session.tokenFloor, {
-      backendStart: session.backendStart,
-      host: hostname(),
-      pid: process.pid,
-      metadata: metadata === undefined ? null : JSON.stringify(metadata),
-    }),
-  };
+  const { name, key, metadata } = request;
+  const values = grantValues(name, key, {
+    backendStart: session.backendStart,
+    host: session.host,
+    pid: process.pid,
+    metadata: metadata === undefined ? null : JSON.stringify(metadata),
+  });
+  const query = { ...statement(request, kind), values };
   const acquire = async () => {
     const [row = {}] = await (kind === 'try'
       ? session.query(query)
@@ -175,9 +175,16 @@ async function ask(session: Session, request: Request, kind: 'try' | 'wait'): Pr
   try {
     row = await acquire().catch(async (cause) => {
       if (sqlStateOf(cause) !== UNDEFINED_TABLE) throw cause;
-      await makeTable(session);
+      await makeTables(session);
       return await acquire();
     });
+    if (row.granted === 't' && row.token == null) {
+      const [first] = await session.query({
+        text: RESERVE,
+        values: [...values, String(session.tokenFloor)],
+      });
+      row = { ...row, ...first };
+    }
   } catch (cause) {
     throw await meaningOf(session, request, cause);
   }
@@ -205,11 +212,11 @@ function collision({ name, key, path }: Request, other: string, cause?: unknown)
   );
 }
 
-async function makeTable(session: Session): Promise<void> {
+async function makeTables(session: Session): Promise<void> {
   try {
     await session.query({ text: MIGRATION });
   } catch (cause) {
-    const [row] = isMadeMeanwhile(cause) ? await session.query({ text: TABLE_EXISTS }) : [];
-    if (row?.exists !== 't') throw cause;
+    const [row] = isMadeMeanwhile(cause) ? await session.query({ text: TABLES_EXIST }) : [];
+    if (row?.exist !== 't') throw cause;
   }
 }

@@ -14,6 +14,8 @@ import {
 export const UNDEFINED_TABLE = '42P01';
 export const UNIQUE_VIOLATION = '23505';
 const DUPLICATE_TABLE = '42P07';
+/** A table's row type. */
+const DUPLICATE_OBJECT = '42710';
 export const INSUFFICIENT_PRIVILEGE = '42501';
 const READ_ONLY_TRANSACTION = '25006';
 const DEADLOCK_DETECTED = '40P01';
@@ -27,12 +29,13 @@ export function sqlStateOf(cause: unknown): string | undefined {
   return severity === undefined ? undefined : code;
 }
 
-/** Whether two sessions made the table in the same moment. */
+/** Whether two sessions made the tables in the same moment. */
 export function isMadeMeanwhile(cause: unknown): boolean {
-  return [UNIQUE_VIOLATION, DUPLICATE_TABLE].includes(sqlStateOf(cause) ?? '');
+  const states = [UNIQUE_VIOLATION, DUPLICATE_TABLE, DUPLICATE_OBJECT];
+  return states.includes(sqlStateOf(cause) ?? '');
 }
 
-/** Whether the table is not there, or not for this role. */
+/** Whether a table is not there, or not for this role. */
 export function isUnreadable(cause: unknown): boolean {
   return [UNDEFINED_TABLE, INSUFFICIENT_PRIVILEGE].includes(sqlStateOf(cause) ?? '');
 }
@@ -67,9 +70,9 @@ export function errorOf(cause: unknown, where: string, lockName?: string): LockE
   return new LockSystemError(`${where}: ${why} (SQLSTATE ${state})`, details);
 }
 
-/** Said where the table may not be made or used. */
+/** Said where a table may not be made or used. */
 const GRANTS =
-  'Let its owner, or who may create tables in the schema public, run what `kernel-lock migration` prints, and grant SELECT, INSERT and UPDATE on public.kernel_lock to this role';
+  'Let its owner, or who may create tables in the schema public, run what `kernel-lock migration` prints, and grant SELECT, INSERT and UPDATE on public.kernel_lock and public.kernel_lock_grant to this role';
 
 export const STANDBY = 'Use the address of the primary server';
 

@@ -34,7 +34,8 @@ export async function listOn(session: Session): Promise<PostgresStatus[]> {
     .filter(({ held }) => held);
 }
 
-const NO_TABLE = 'The table public.kernel_lock, which has the rest, could not be read';
+const NO_TABLE =
+  'The tables public.kernel_lock and public.kernel_lock_grant, which have the rest, could not be read';
 const HIDDEN =
   'A session of another role, of which the server tells this role little; the role pg_read_all_stats is told all';
 const NO_RECORD =

@@ -33,7 +33,8 @@ export class Lock {
   readonly token: bigint;
 
   readonly #acquiredAt = performance.now();
-  readonly #lost = new AbortController();
+  #lost: Error | undefined;
+  #controller: AbortController | undefined;
   readonly #session: Session;
   readonly #giveBack: () => Promise<void>;
   #released: Promise<void> | undefined;
@@ -51,7 +52,7 @@ export class Lock {
 
   /** `true` until `release()`, or until `signal` told that the lock was lost. */
   get held(): boolean {
-    return this.#released === undefined && !this.signal.aborted;
+    return this.#released === undefined && this.#lost === undefined;
   }
 
   /**
@@ -61,7 +62,11 @@ export class Lock {
    * By then another client may hold the name, so stop. Releasing keeps the signal as it is.
    */
   get signal(): AbortSignal {
-    return this.#lost.signal;
+    if (this.#controller === undefined) {
+      this.#controller = new AbortController();
+      if (this.#lost !== undefined) this.#controller.abort(this.#lost);
+    }
+    return this.#controller.signal;
   }
 
   /**
@@ -70,10 +75,9 @@ export class Lock {
    */
   release(): Promise<void> {
     if (this.#released === undefined) {
-      const lost = this.signal.aborted;
       this.#session.letGo(this.#dependent);
       this.#released = this.#giveBack();
-      if (!lost) tellReleased(this, this.#acquiredAt);
+      if (this.#lost === undefined) tellReleased(this, this.#acquiredAt);
     }
     return this.#released;
   }
@@ -95,7 +99,8 @@ export class Lock {
         path,
         cause,
       });
-      this.#lost.abort(error);
+      this.#lost = error;
+      this.#controller?.abort(error);
       tellLost(this, this.#acquiredAt, error);
     },
   };

@@ -1,5 +1,6 @@
 // A session with the server: one connection, asked one thing at a time, and watched.
 
+import { hostname } from 'node:os';
 import { LockUnsupportedError } from '../errors.js';
 import {
   type Client,
@@ -38,7 +39,7 @@ export class Session {
   readonly #client: Client;
   readonly #heartbeat: number;
   readonly #dependents = new Set<Dependent>();
-  #turn: Promise<unknown> = Promise.resolve();
+  #turn: Promise<void> = Promise.resolve();
   #asked = 0;
   #timer: NodeJS.Timeout | undefined;
   #unanswered: NodeJS.Timeout | undefined;
@@ -49,6 +50,8 @@ export class Session {
 
   /** Where it leads, without user and password. */
   readonly place: string;
+  /** Where it comes from: the name of this machine. */
+  readonly host = hostname();
 
   private constructor(client: Client, heartbeat: number) {
     this.#client = client;
@@ -115,19 +118,22 @@ export class Session {
     }
   }
 
-  #inTurn(query: Query, limited: boolean): Promise<Row[]> {
-    const answer = this.#turn.then(async () => {
-      if (this.#failure !== undefined) throw this.#failure;
-      try {
-        const asked = this.#client.query({ ...query, types: asText });
-        const { rows } = await (limited ? this.#inTime(asked) : asked);
-        return rows as Row[];
-      } catch (error) {
-        throw this.#failure ?? error;
-      }
+  async #inTurn(query: Query, limited: boolean): Promise<Row[]> {
+    const before = this.#turn;
+    let answered = () => {};
+    this.#turn = new Promise((resolve) => {
+      answered = resolve;
     });
-    this.#turn = answer.catch(() => {});
-    return answer;
+    await before;
+    try {
+      if (this.#failure !== undefined) throw this.#failure;
+      const asked = this.#client.query({ ...query, types: asText });
+      return (await (limited ? this.#inTime(asked) : asked)).rows as Row[];
+    } catch (error) {
+      throw this.#failure ?? error;
+    } finally {
+      answered();
+    }
   }
 
   // A question that stays unanswered for too long ends the session, and with it the question.
@@ -161,9 +167,6 @@ export class Session {
 
   letGo(dependent: Dependent): void {
     this.#dependents.delete(dependent);
-    if (this.#dependents.size > 0) return;
-    clearInterval(this.#timer);
-    this.#timer = undefined;
   }
 
   /** Cancels what the server is doing for this session. `false`: that has not ended in time. */
@@ -180,7 +183,7 @@ export class Session {
   }
 
   async #beat(): Promise<void> {
-    if (this.#beating) return;
+    if (this.#beating || this.#dependents.size === 0) return;
     this.#beating = true;
     try {
       const [row] = await this.#inTurn(WHO, true);

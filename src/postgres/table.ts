@@ -1,14 +1,27 @@
-// The table of tokens and holders, and the statements that lock.
+// The tables of tokens and holders, and the statements that lock.
 
 /**
- * Makes the table that the tokens grow in. It is run on first use; where the role that locks may not
- * create tables, run it as one that may, and grant it to that role. A name's row has to stay where it
- * is: the next token follows from it.
+ * Tokens that are reserved at once. Reserving waits for the server's disk (and for its synchronous
+ * standbys), granting does not.
+ */
+const BLOCK = 1000;
+
+/**
+ * Makes the tables: of the tokens that are reserved for each name, and of the last grant of each. They
+ * are made on first use; where the role that locks may not create tables, run this as one that may,
+ * and grant them to that role. A name's row in `kernel_lock` has to stay where it is: the next token
+ * follows from it. `kernel_lock_grant` is unlogged: a crash of the server, or a failover, empties it,
+ * and ends all whom it tells of.
  */
 export const MIGRATION = `CREATE TABLE IF NOT EXISTS public.kernel_lock (
   name text PRIMARY KEY,
   key bigint NOT NULL UNIQUE,
+  reserved bigint NOT NULL
+);
+CREATE UNLOGGED TABLE IF NOT EXISTS public.kernel_lock_grant (
+  name text PRIMARY KEY,
   token bigint NOT NULL,
+  reserved bigint NOT NULL,
   backend_pid integer NOT NULL,
   backend_start timestamptz,
   host text NOT NULL,
@@ -16,6 +29,10 @@ export const MIGRATION = `CREATE TABLE IF NOT EXISTS public.kernel_lock (
   since timestamptz NOT NULL,
   metadata jsonb
 ) WITH (fillfactor = 50)`;
+
+/** The other name of a key, for $1 the name and $2 the key. */
+export const OTHER_NAME =
+  'SELECT name FROM public.kernel_lock WHERE key = $2::bigint AND name <> $1';
 
 /** The statements that acquire, and the one that releases; `shared` ones for readers. */
 export interface Statements {
@@ -27,7 +44,7 @@ export interface Statements {
 export const EXCLUSIVE = statements('');
 export const SHARED = statements('_shared');
 
-/** What is recorded of a grant, in the order of the statements' parameters after $3, the lowest token. */
+/** What is recorded of a grant: the parameters of `try`, of `wait` and of `RESERVE` after the key. */
 export interface GrantRecord {
   backendStart: string | null;
   host: string;
@@ -35,15 +52,11 @@ export interface GrantRecord {
   metadata: string | null;
 }
 
-/** The parameters of `try` and `wait`. */
-export function grantValues(name: string, key: string, floor: bigint, record: GrantRecord) {
+export function grantValues(name: string, key: string, record: GrantRecord) {
   const { backendStart, host, pid, metadata } = record;
-  return [name, key, String(floor), backendStart, host, pid, metadata];
+  return [name, key, backendStart, host, pid, metadata];
 }
 
-// One statement: whoever is granted the lock has its token, and its record is there for others. The
-// statement's snapshot is older than a grant that was waited for; ON CONFLICT takes the row as it is
-// by then all the same (read committed), and the lock itself keeps others from it.
 function statements(suffix: string): Statements {
   return {
     try: acquire(`pg_try_advisory_lock${suffix}($2::bigint)`),
@@ -52,34 +65,56 @@ function statements(suffix: string): Statements {
   };
 }
 
+// One statement: whoever is granted the lock has the next token, unless those that are reserved are
+// used up, and its record is there for others. The statement's snapshot is older than a grant that was
+// waited for; UPDATE takes the row as it is by then all the same (read committed), and asks for the
+// lock only once, because that is materialized.
 function acquire(attempt: string): string {
   return `WITH attempt AS MATERIALIZED (SELECT ${attempt} AS granted), record AS (
-    INSERT INTO public.kernel_lock AS old
-      (name, key, token, backend_pid, backend_start, host, pid, since, metadata)
-    SELECT $1, $2::bigint, $3::bigint, pg_backend_pid(), $4::timestamptz, $5, $6::integer,
-      clock_timestamp(), $7::jsonb
-    FROM attempt WHERE granted
-    ON CONFLICT (name) DO UPDATE SET token = greatest(old.token + 1, excluded.token),
-      backend_pid = excluded.backend_pid, backend_start = excluded.backend_start,
-      host = excluded.host, pid = excluded.pid, since = excluded.since,
-      metadata = excluded.metadata
+    UPDATE public.kernel_lock_grant SET token = token + 1, backend_pid = pg_backend_pid(),
+      backend_start = $3::timestamptz, host = $4, pid = $5::integer, since = clock_timestamp(),
+      metadata = $6::jsonb
+    FROM attempt WHERE granted AND name = $1 AND token < reserved
     RETURNING token)
-  SELECT granted, (SELECT token FROM record) AS token, pg_backend_pid() AS backend,
-    (SELECT name FROM public.kernel_lock WHERE key = $2::bigint AND name <> $1) AS other
+  SELECT granted, (SELECT token FROM record) AS token,
+    CASE WHEN NOT granted THEN (${OTHER_NAME}) END AS other
   FROM attempt`;
 }
 
-/** The other name of a key, for $1 the name and $2 the key. */
-export const OTHER_NAME =
-  'SELECT name FROM public.kernel_lock WHERE key = $2::bigint AND name <> $1';
+/**
+ * For one who holds the lock and got no token, because none was left or the name had no row when the
+ * wait began: reserves as many as a block has, from $7 on at least, and takes the first. That is
+ * committed to the disk before anybody sees it: a token that was granted is not granted again after a
+ * crash.
+ */
+export const RESERVE = `WITH reservation AS (
+    INSERT INTO public.kernel_lock AS old (name, key, reserved)
+    VALUES ($1, $2::bigint, ${BLOCK} + greatest($7::bigint - 1,
+      (SELECT reserved FROM public.kernel_lock_grant WHERE name = $1)))
+    ON CONFLICT (name) DO UPDATE
+      SET reserved = greatest(old.reserved + ${BLOCK}, excluded.reserved)
+    RETURNING reserved - ${BLOCK} + 1 AS token, reserved)
+  INSERT INTO public.kernel_lock_grant
+    (name, token, reserved, backend_pid, backend_start, host, pid, since, metadata)
+  SELECT $1, token, reserved, pg_backend_pid(), $3::timestamptz, $4, $5::integer,
+    clock_timestamp(), $6::jsonb
+  FROM reservation
+  ON CONFLICT (name) DO UPDATE SET token = excluded.token, reserved = excluded.reserved,
+    backend_pid = excluded.backend_pid, backend_start = excluded.backend_start,
+    host = excluded.host, pid = excluded.pid, since = excluded.since, metadata = excluded.metadata
+  RETURNING token`;
 
-/** Whether the table is there. */
-export const TABLE_EXISTS = "SELECT to_regclass('public.kernel_lock') IS NOT NULL AS exists";
+/** Whether the tables are there. */
+export const TABLES_EXIST = `SELECT to_regclass('public.kernel_lock') IS NOT NULL
+  AND to_regclass('public.kernel_lock_grant') IS NOT NULL AS exist`;
 
 // Advisory locks with a key of 64 bits have it in two halves, and 1 as objsubid.
 const KEY = '((l.classid::bigint << 32) | l.objid::bigint)';
 const ADVISORY = `l.locktype = 'advisory' AND l.objsubid = 1
   AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())`;
+
+const RECORD = `LEFT JOIN public.kernel_lock k ON k.key = ${KEY}
+    LEFT JOIN public.kernel_lock_grant g ON g.name = k.name`;
 
 /** Who of the sessions holds or awaits the lock with the key $1; `recorded`: with the table. */
 export function sessionsOf(recorded: boolean): string {
@@ -92,14 +127,14 @@ export const ALL_SESSIONS = `${sessions(true)} WHERE ${ADVISORY} AND k.name IS N
 
 function sessions(recorded: boolean): string {
   const record = recorded
-    ? `k.name, k.token, k.host, k.pid, round(extract(epoch FROM k.since) * 1000) AS since,
-       k.metadata, k.backend_pid = l.pid AND k.backend_start = a.backend_start AS own`
+    ? `k.name, g.token, g.host, g.pid, round(extract(epoch FROM g.since) * 1000) AS since,
+       g.metadata, g.backend_pid = l.pid AND g.backend_start = a.backend_start AS own`
     : 'NULL AS name, false AS own';
   return `SELECT l.pid AS backend, l.granted, l.mode, a.usename AS role,
       a.application_name AS application, host(a.client_addr) AS address, a.state,
       a.backend_start IS NULL AS hidden, ${record}
     FROM pg_locks l LEFT JOIN pg_stat_activity a ON a.pid = l.pid
-    ${recorded ? `LEFT JOIN public.kernel_lock k ON k.key = ${KEY}` : ''}`;
+    ${recorded ? RECORD : ''}`;
 }
 
 /** Ends the sessions that hold the lock with the key $1, but for this one's. */

@@ -152,16 +152,18 @@ test.each([
   expect((await failure({}, 'no/name')).code).toBe('LOCK_INVALID_NAME');
 });
 
-describe('the table', () => {
+describe('the tables', () => {
   test('may not be made: the migration is named', async () => {
-    await server.sql('DROP TABLE IF EXISTS public.kernel_lock');
+    await server.sql('DROP TABLE IF EXISTS public.kernel_lock, public.kernel_lock_grant');
     await server.sql('REVOKE CREATE ON SCHEMA public FROM PUBLIC');
     const error = await failure(with_(server.url('poor')));
     expect(error).toMatchObject({ code: 'LOCK_PERMISSION', cause: { code: '42501' } });
     expect(error.message).toContain('kernel-lock migration');
     expect(await inspect(freshName(), with_(server.url('poor')))).toMatchObject({ held: false });
     // As an administrator would.
-    await server.sql(`${migration}; GRANT SELECT, INSERT, UPDATE ON public.kernel_lock TO poor`);
+    await server.sql(
+      `${migration}; GRANT SELECT, INSERT, UPDATE ON kernel_lock, kernel_lock_grant TO poor`,
+    );
     const held = await lock(freshName(), with_(server.url('poor')));
     expect(held.token).toBe(1n);
     await held.release();
@@ -174,26 +176,26 @@ describe('the table', () => {
     await nothingLeft(server);
   });
 
-  test('is made by many at once', async () => {
-    for (let round = 0; round < 3; round++) {
-      await server.sql('DROP TABLE IF EXISTS public.kernel_lock');
+  test('are made by many at once', async () => {
+    for (let round = 0; round < 10; round++) {
+      await server.sql('DROP TABLE IF EXISTS public.kernel_lock, public.kernel_lock_grant');
       const locks = await Promise.all(
-        Array.from({ length: 8 }, () => lock(freshName(), with_(server.url()))),
+        Array.from({ length: 16 }, () => lock(freshName(), with_(server.url()))),
       );
-      expect(locks.map(({ token }) => token)).toEqual(new Array(8).fill(1n));
+      expect(locks.map(({ token }) => token)).toEqual(new Array(16).fill(1n));
       await Promise.all(locks.map((one) => one.release()));
     }
     await nothingLeft(server);
   });
 
-  test('tells that two names have one hash', async () => {
+  test('tell that two names have one hash', async () => {
     const [name, other] = [freshName(), freshName()];
     const key = createHash('sha256').update(name).digest().readBigInt64BE(0);
     await server.sql(migration);
-    await server.sql(
-      'INSERT INTO kernel_lock (name, key, token, backend_pid, host, pid, since) VALUES ($1, $2, 1, 0, $3, 0, now())',
-      [other, String(key), 'h'],
-    );
+    await server.sql('INSERT INTO kernel_lock (name, key, reserved) VALUES ($1, $2, 1000)', [
+      other,
+      String(key),
+    ]);
     // Free, and held.
     expect(await failure(with_(server.url()), name)).toMatchObject({ code: 'LOCK_INVALID_NAME' });
     await nothingLeft(server);

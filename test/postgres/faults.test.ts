@@ -40,6 +40,8 @@ test.each([
   'the server %s: the lock is lost at once, and the token goes on after it',
   async (_, signal) => {
     const name = freshName();
+    // Granted in memory: of these tokens, only that they are reserved is on the disk.
+    for (let i = 0; i < 3; i++) await (await lock(name, at)).release();
     const held = await lock(name, at);
     const lost = loss(held);
     await server.stop(signal);
@@ -190,7 +192,8 @@ test('200 clients on one name: one after the other, each with a greater token', 
     }),
   );
   expect(together).toBe(1);
-  expect(tokens).toEqual(Array.from({ length: 200 }, (_, i) => BigInt(i + 1)));
+  expect(tokens).toHaveLength(200);
+  expect(tokens.filter((token, i) => i > 0 && token <= (tokens[i - 1] as bigint))).toEqual([]);
   await nothingLeft(server);
 });
 

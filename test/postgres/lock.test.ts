@@ -104,6 +104,33 @@ describe('a lock', () => {
     await settled();
   });
 
+  test('has the next token where those that were reserved are used up', async () => {
+    const name = freshName();
+    await (await lock(name, at)).release();
+    await server.sql('UPDATE kernel_lock_grant SET token = reserved - 3 WHERE name = $1', [name]);
+    await using connection = await connect(at);
+    const tokens = [];
+    for (let i = 0; i < 6; i++) {
+      const held = await connection.lock(name);
+      tokens.push(held.token);
+      await held.release();
+    }
+    expect(tokens).toEqual([998n, 999n, 1000n, 1001n, 1002n, 1003n]);
+    await server.sql('UPDATE kernel_lock_grant SET token = reserved - 3 WHERE name = $1', [name]);
+    const readers = await Promise.all(
+      Array.from({ length: 10 }, () => lock(name, { ...at, shared: true })),
+    );
+    const theirs = readers.map(({ token }) => token).sort((a, b) => Number(a - b));
+    expect(new Set(theirs).size).toBe(10);
+    expect(theirs[0]).toBe(1998n);
+    await Promise.all(readers.map((reader) => reader.release()));
+    const writer = await connection.lock(name);
+    expect(writer.token).toBeGreaterThan(theirs[9] as bigint);
+    await writer.release();
+    await connection.close();
+    await settled();
+  });
+
   test('runs a function, and is released after it in any case', async () => {
     const name = freshName();
     expect(await withLock(name, at, ({ held, token }) => [held, token])).toEqual([true, 1n]);
