@@ -59,6 +59,26 @@ test.each([
   },
 );
 
+test('one process of the server crashes, and all are started again: the token goes on', async () => {
+  const name = freshName();
+  for (let i = 0; i < 3; i++) await (await lock(name, at)).release();
+  const held = await lock(name, at);
+  const lost = loss(held);
+  const [backend] = await server.sessions();
+  process.kill(backend as number, 'SIGKILL');
+  expect((await lost).reason.code).toBe('LOCK_LOST');
+  let next: Lock | undefined;
+  await expect
+    .poll(async () => {
+      next = await lock(name, at).catch(() => undefined);
+      return next?.held;
+    })
+    .toBe(true);
+  expect(next?.token).toBeGreaterThan(held.token);
+  await next?.release();
+  await nothingLeft(server);
+});
+
 test('the session is ended by the server: lost at once, for all locks that share it', async () => {
   await using connection = await connect(at);
   const locks = [await connection.lock(freshName()), await connection.lock(freshName())];
