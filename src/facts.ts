@@ -43,6 +43,11 @@ export class LockTable {
     if (pid === process.pid && holds !== undefined) return holds(path) ? [pid] : [];
     return openers?.(path)?.filter((opener) => opener === pid);
   }
+
+  /** These systems do not tell who acquired what a process has: all count as having done so. */
+  openerOf(_pid: number, _caller: number, _path: string): undefined {
+    return undefined;
+  }
 }
 
 /** Differs between any two processes that ever had the same pid. */
@@ -64,6 +69,7 @@ export function describeProcess(pid: number): ProcessFacts {
     argv,
     cwd,
     uid: undefined,
+    soleUid: undefined,
     user,
     status,
     cpuPercent:

@@ -12,6 +12,8 @@ export interface ProcessFacts {
   cwd: string | undefined;
   /** The user's number, on POSIX where the kernel tells; files that it makes belong to it. */
   uid: number | undefined;
+  /** The same, where the process can have no other: a setuid program's has its starter's too. */
+  soleUid: number | undefined;
   user: string | undefined;
   status: string | undefined;
   cpuPercent: number | undefined;

@@ -45,6 +45,7 @@ export function describeProcess(pid: number): ProcessFacts {
     argv,
     cwd: cwd ?? undefined,
     uid: status.uid,
+    soleUid: status.soleUid,
     user: status.uid === undefined ? undefined : userName(status.uid),
     status: stateName(stat.state),
     cpuPercent:
@@ -64,6 +65,7 @@ const GONE: ProcessFacts = {
   argv: undefined,
   cwd: undefined,
   uid: undefined,
+  soleUid: undefined,
   user: undefined,
   status: undefined,
   cpuPercent: undefined,

@@ -1,11 +1,20 @@
 // What the Linux kernel says about locks, read from /proc: without a probe that could get into a
 // starter's way, and without opening anything for writing.
 
-import { lstatSync, readdirSync, readFileSync, readlinkSync, statSync } from 'node:fs';
+import { lstatSync, readFileSync, readlinkSync } from 'node:fs';
 import { basename } from 'node:path';
 import { type FileLocks, type LockHolder, UNLOCKED } from './kernel.js';
+import {
+  type Descriptor,
+  type Descriptors,
+  descriptorsOf,
+  isAttempt,
+  isOnDevice,
+  openDescriptors,
+  soleOpener,
+} from './linux-descriptors.js';
 import { isShared, mountOfFile } from './linux-mounts.js';
-import { allPids, isAlive, startToken, taskOf } from './linux-process.js';
+import { allPids, isAlive, startToken } from './linux-process.js';
 import { readTable, readTableOverlapping } from './linux-table.js';
 import { native } from './native.js';
 import { deviceNumber, type LockLine, parseLocks } from './proc.js';
@@ -19,13 +28,6 @@ interface FileKey {
   /** The device as stat has it, where the table has one for several subvolumes. */
   subvolume: bigint | undefined;
   unknown: readonly string[];
-}
-
-/** A process whose descriptors were looked at, by the base names of what they lead to. */
-interface Descriptors {
-  startToken: string | undefined;
-  directory: string;
-  byName: Map<string, string[]>;
 }
 
 /**
@@ -94,6 +96,21 @@ export class LockTable {
     return file === undefined ? [] : this.#lockedBy(pid, path, file);
   }
 
+  /**
+   * The one user, beside root, who can have opened what the process has of the lock that `caller`
+   * acquired on the file at `path`; `undefined` where several can, or where this user may not look.
+   */
+  openerOf(pid: number, caller: number, path: string): number | undefined {
+    const file = this.#keyOf(path);
+    const openers = (file && this.#open(pid, path, file))
+      ?.filter(({ fdinfo }) =>
+        parseLocks(fdinfo).some((line) => line.pid === caller && line.file === file?.key),
+      )
+      .map(soleOpener);
+    const [opener, ...others] = new Set(openers);
+    return others.length === 0 ? opener : undefined;
+  }
+
   #missed(key: string): boolean {
     this.#overlapping ??= readTableOverlapping();
     return this.#overlapping.has(key);
@@ -159,30 +176,32 @@ export class LockTable {
    * where this user may not look.
    */
   #lockedBy(pid: number, path: string, file: FileKey): number[] | undefined {
-    const callers = this.#fdinfos(pid, path, file)
-      ?.filter((fdinfo) => !isAttempt(fdinfo))
-      .flatMap(parseLocks)
+    const callers = this.#open(pid, path, file)
+      ?.filter((descriptor) => !isAttempt(descriptor))
+      .flatMap(({ fdinfo }) => parseLocks(fdinfo))
       .filter((line) => line.file === file.key);
     return callers && [...new Set(callers.map((line) => line.pid))];
   }
 
-  /** What the kernel says of the process's descriptors of the file; `undefined` as above. */
-  #fdinfos(pid: number, path: string, { subvolume }: FileKey): string[] | undefined {
+  /** The process's descriptors of the file, or of one of that name; `undefined` as above. */
+  #open(pid: number, path: string, { subvolume }: FileKey): Descriptor[] | undefined {
     if (!this.#descriptors.has(pid)) this.#descriptors.set(pid, descriptorsOf(pid));
     const found = this.#descriptors.get(pid);
     return (
       found &&
-      (found.byName.get(basename(path)) ?? [])
-        .filter((fd) => isOnSubvolume(`${found.directory}/fd/${fd}`, subvolume))
-        .map((fd) => read(`${found.directory}/fdinfo/${fd}`) ?? '')
+      openDescriptors(found, basename(path)).filter(
+        (descriptor) => subvolume === undefined || isOnDevice(descriptor, subvolume),
+      )
     );
   }
 
   // Whether the process, which the table names, only tries the lock: see #unseen.
   #tries(pid: number, path: string, file: FileKey): boolean {
     if (this.#showsAllLocks()) return false;
-    const attempts = this.#fdinfos(pid, path, file)?.filter(isAttempt) ?? [];
-    return attempts.flatMap(parseLocks).some((line) => line.file === file.key);
+    const attempts = this.#open(pid, path, file)?.filter(isAttempt) ?? [];
+    return attempts
+      .flatMap(({ fdinfo }) => parseLocks(fdinfo))
+      .some((line) => line.file === file.key);
   }
 
   #showsAllLocks(): boolean {
@@ -211,23 +230,6 @@ export class LockTable {
   }
 }
 
-// A snapshot of a subvolume has the same inodes as that, and /proc/locks one device for both.
-function isOnSubvolume(descriptor: string, subvolume: bigint | undefined): boolean {
-  if (subvolume === undefined) return true;
-  try {
-    return statSync(descriptor, { bigint: true }).dev === subvolume;
-  } catch {
-    return false;
-  }
-}
-
-// Whether a lock is tried by one who asks, and not held: see state_linux.cc.
-function isAttempt(fdinfo: string): boolean {
-  const [ACCESS_MODE, O_APPEND] = [0o3, 0o2000];
-  const flags = Number.parseInt(/^flags:\t(\d+)/m.exec(fdinfo)?.[1] ?? '', 8);
-  return (flags & ACCESS_MODE) === 0 && (flags & O_APPEND) !== 0;
-}
-
 const NOT_FOUND =
   'Who holds it could not be found: the process that acquired it has ended, or is hidden from this user';
 const notFound = ({ subvolume }: FileKey) => (subvolume === undefined ? NOT_FOUND : IN_ANOTHER);
@@ -242,32 +244,6 @@ const OUTSIDE =
 
 /** PROC_PID_INIT_INO of the kernel's proc_ns.h, which is the same on every machine. */
 const INITIAL_PID_NAMESPACE = 'pid:[4026531836]';
-
-// Reading a link touches no file system, where a stat could hang on a dead network mount.
-function descriptorsOf(pid: number): Descriptors | undefined {
-  const token = startToken(pid); // before the look: who has it afterwards is the one looked at
-  let directory = `/proc/${pid}`;
-  let names: string[];
-  try {
-    names = readdirSync(`${directory}/fd`);
-    // A program whose first thread has ended while others go on: they have the descriptors.
-    if (names.length === 0) {
-      directory = taskOf(pid);
-      names = readdirSync(`${directory}/fd`);
-    }
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'EACCES') return undefined;
-    names = [];
-  }
-  const byName = new Map<string, string[]>();
-  for (const fd of names) {
-    const target = basename(link(`${directory}/fd/${fd}`) ?? '');
-    const others = byName.get(target);
-    if (others === undefined) byName.set(target, [fd]);
-    else others.push(fd);
-  }
-  return { startToken: token, directory, byName };
-}
 
 const hexadecimal = (device: string) =>
   device

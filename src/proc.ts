@@ -67,18 +67,21 @@ export interface ProcessStatus {
   state: string | undefined;
   /** The effective one: files that the process makes belong to it. */
   uid: number | undefined;
+  /** The real, effective and saved one, where these are one. */
+  soleUid: number | undefined;
   /** The pids in the namespaces below the reader's, outermost first. */
   innerPids: number[];
   memoryBytes: number | undefined;
 }
 
 export function parseStatus(text: string): ProcessStatus {
-  const uid = /^Uid:\t\d+\t(\d{1,10})\t/m.exec(text)?.[1];
+  const [, real, uid, saved] = /^Uid:\t(\d{1,10})\t(\d{1,10})\t(\d{1,10})\t/m.exec(text) ?? [];
   const pids = /^NSpid:((?:\t\d{1,10})+)$/m.exec(text)?.[1]?.split('\t') ?? [];
   const rss = /^VmRSS:[\t ]*(\d{1,15}) kB/m.exec(text)?.[1];
   return {
     state: /^State:\t(\w)/m.exec(text)?.[1],
     uid: uid === undefined ? undefined : Number(uid),
+    soleUid: uid === undefined || real !== uid || saved !== uid ? undefined : Number(uid),
     innerPids: pids.slice(2).map(Number),
     memoryBytes: rss === undefined ? undefined : Number(rss) * 1024,
   };

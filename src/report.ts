@@ -151,6 +151,9 @@ export function pids(holders: readonly Holder[]): string {
   return holders.map(({ pid }) => `PID ${pid}`).join(', ');
 }
 
+/** The code of a refusal to signal a process that has a lock's descriptor from a stranger. */
+export const NOT_ACQUIRED = 'NOT_ACQUIRED';
+
 /**
  * Why those who were to be ended hold on, and what would help. `force`: whether they got SIGKILL;
  * `option` is how a user asks for that.
@@ -166,9 +169,12 @@ export function stillRunning(
   const asked = seen.filter(({ pid }) => !refusals.has(pid));
   const deaf = asked.filter((holder) => whyDeaf(holder, force) === undefined);
   const reasons = [
-    ...seen.flatMap(({ pid }) => {
+    ...seen.flatMap(({ pid, user = 'of an unknown user' }) => {
       const error = refusals.get(pid);
       if (error === undefined || error.code === 'EPERM') return [];
+      if (error.code === NOT_ACQUIRED) {
+        return [`PID ${pid} (${printable(user)}) ${HAS_IT_FROM_A_STRANGER}`];
+      }
       if (error.code === 'ERROR_NOT_SUPPORTED') {
         return [`PID ${pid} ${WINDOWS_CAN_NOT_ASK}; ${option} ends it`];
       }
@@ -185,6 +191,8 @@ export function stillRunning(
   return [...reasons, ...(helps ? [advice] : [])].join('; ');
 }
 
+const HAS_IT_FROM_A_STRANGER =
+  'holds a descriptor of the lock that it did not acquire, and was left alone: end it by hand';
 const WINDOWS_CAN_NOT_ASK =
   'could not be asked: Windows has no signal for that, only Ctrl-C to a process that shares this console with nobody else';
 const FIRST_PROCESS = 1;

@@ -5,7 +5,7 @@ import * as linux from './linux.js';
 
 const system = process.platform === 'linux' ? linux : facts;
 
-export type LockTable = Pick<linux.LockTable, 'locksOn' | 'isHeld' | 'callersOf'>;
+export type LockTable = Pick<linux.LockTable, 'locksOn' | 'isHeld' | 'callersOf' | 'openerOf'>;
 export const LockTable: new () => LockTable = system.LockTable;
 export const startToken: typeof linux.startToken = system.startToken;
 export const describeProcess: typeof linux.describeProcess = system.describeProcess;

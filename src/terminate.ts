@@ -4,13 +4,14 @@
 
 import { constants } from 'node:os';
 import { LockDeadlockError, LockPathError, LockSystemError, LockTimeoutError } from './errors.js';
+import { type Acquirer, acquirerOf, isHeir } from './heir.js';
 import { locksOn, ownRecord, statusOf } from './inspect.js';
 import type { FileLocks, LockHolder } from './kernel.js';
 import { type Failure, GONE, native } from './native.js';
 import { checkInput, LOCATION_OPTIONS } from './options.js';
 import { readRecord } from './owner.js';
 import { lockFile } from './path.js';
-import { stillRunning } from './report.js';
+import { NOT_ACQUIRED, stillRunning } from './report.js';
 import { systemError } from './request.js';
 import { describeProcess, LockTable, startToken } from './system.js';
 import type { Holder, LocationOptions } from './types.js';
@@ -37,7 +38,7 @@ export interface Termination {
    * out. `denied`: a holder could not be signalled, or not be found from here, and holds on.
    */
   outcome: 'none' | 'gone' | 'running' | 'denied';
-  /** Who held the lock at first. */
+  /** Who held the lock at first, then who was found to hold on to it and asked as well. */
   holders: Holder[];
   /** Who of them holds it still, as they are now. */
   remaining: Holder[];
@@ -63,13 +64,18 @@ const { EACCES, EMFILE, ENFILE, ENOMEM, ENOSYS, EPERM, ESRCH } = constants.errno
  * to `true` when they are gone, to `false` when nobody held the lock. A process that acquires it
  * meanwhile is left alone, even where it got the pid of the first.
  *
+ * Who holds on to the lock after the process that acquired it is asked in turn. On Linux only where
+ * it is of that one's user (where that one has ended: of the only user who can have opened the lock
+ * file in that way), because any process that accepts descriptors can be sent that of a lock. macOS
+ * and Windows do not tell the two apart: whoever has the lock there counts as having acquired it.
+ *
  * No stranger is hit: Linux (5.3 and newer) and Windows signal through a handle that pins the very
  * process that was verified to hold the lock. Linux before 5.3 and macOS have none: there the pid
  * would have to be freed and given to another process within the microseconds between that
  * verification and `kill(2)`.
  *
  * @throws (rejects) LockError `LOCK_TIMEOUT` when a holder still holds after `timeout`,
- *   `LOCK_PERMISSION` when one may not be signalled, `LOCK_SYSTEM` when it can't be (no descriptor
+ *   `LOCK_PERMISSION` when one may not be signalled, or has a stranger's lock, `LOCK_SYSTEM` when it can't be (no descriptor
  *   left), `LOCK_DEADLOCK` when this process is the holder, `LOCK_INVALID_NAME`,
  *   `LOCK_INVALID_OPTION`.
  */
@@ -102,11 +108,13 @@ export async function terminate(name: string, options: KillOptions = {}): Promis
   const first = locksOn(name, path);
   // A lock keeps the pid that acquired it, whoever inherits it: these are the ones to end. One
   // whose pid means another process by now is not.
-  const tokens = new Map(first.callers.map((pid) => [pid, startToken(pid)]));
-  const isIncumbent: Incumbency = (caller) => {
-    const token = tokens.has(caller) ? startToken(caller) : undefined;
-    return tokens.has(caller) && (token === undefined || token === tokens.get(caller));
+  const acquirers = new Map(first.callers.map((pid) => [pid, acquirerOf(pid, first)]));
+  const incumbent: Incumbency = (caller) => {
+    const acquirer = acquirers.get(caller);
+    const token = acquirer && startToken(caller);
+    return token === undefined || token === acquirer?.startToken ? acquirer : undefined;
   };
+  const isIncumbent = (caller: number) => incumbent(caller) !== undefined;
   // Windows, several with the file open: whoever is named later may have held it all the time.
   const hasUnnamed = first.needsRecord === true && (first.shared || first.callers.length === 0);
   const { holders } = statusOf(name, path, first);
@@ -136,7 +144,12 @@ export async function terminate(name: string, options: KillOptions = {}): Promis
     const targets = locks.holders.filter(({ caller }) => isIncumbent(caller));
     for (const pid of nextToAsk(targets, asked)) {
       asked.add(pid);
-      const refused = signalHolder(pid, name, path, isIncumbent, signal);
+      const heirs = holders.some((one) => one.pid === pid)
+        ? []
+        : targets.filter((target) => target.pid === pid);
+      const found = statusOf(name, path, { ...locks, holders: heirs }).holders;
+      const refused = signalHolder(pid, name, path, incumbent, signal);
+      if (refused === undefined) holders.push(...found);
       if (refused !== undefined && refused !== GONE) refusals.set(pid, refused);
     }
     for (const pid of refusals.keys()) {
@@ -154,8 +167,8 @@ export async function terminate(name: string, options: KillOptions = {}): Promis
   }
 }
 
-/** Whether a lock that this pid acquired is one of those that were held at first. */
-type Incumbency = (caller: number) => boolean;
+/** Who acquired a lock that has this pid for it, if that is one of those that were held at first. */
+type Incumbency = (caller: number) => Acquirer | undefined;
 
 function refuseOwn(name: string, path: string, locks: FileLocks): void {
   const own = locks.holders.some(({ pid }) => pid === process.pid);
@@ -166,7 +179,7 @@ function refuseOwn(name: string, path: string, locks: FileLocks): void {
   );
 }
 
-// First who acquired the lock; only when those have gone, the children that hold on to it.
+// First who acquired the lock; only when those have gone, who else has it: its children, as a rule.
 function nextToAsk(holders: LockHolder[], asked: Set<number>): number[] {
   const first = holders.filter(({ pid, caller }) => pid === caller);
   return (first.length > 0 ? first : holders)
@@ -178,16 +191,17 @@ function signalHolder(
   pid: number,
   name: string,
   path: string,
-  isIncumbent: Incumbency,
+  incumbent: Incumbency,
   signal: number,
-): NodeJS.ErrnoException | typeof GONE | undefined {
+): SystemFailure | typeof GONE | undefined {
   const pinned = native().pinProcess(pid);
   if (pinned === GONE) return GONE;
   // A kernel before 5.3 has no such handle: verify, then signal by pid at once.
   if (typeof pinned !== 'number' && pinned.errno !== ENOSYS) return systemError(pinned);
   try {
-    const confirmed = isHolder(pid, name, path, isIncumbent);
+    const confirmed = isHolder(pid, name, path, incumbent);
     if (confirmed === false) return GONE;
+    if (confirmed === NOT_ACQUIRED) return notAcquired();
     // Who may not be looked into may not be signalled either, as a rule.
     const number = confirmed ? signal : PROBE;
     const refused =
@@ -209,13 +223,17 @@ function isHolder(
   pid: number,
   name: string,
   path: string,
-  isIncumbent: Incumbency,
-): boolean | undefined {
-  const confirmed = new LockTable().callersOf(pid, path);
-  if (confirmed !== undefined) return confirmed.some(isIncumbent);
+  incumbent: Incumbency,
+): boolean | typeof NOT_ACQUIRED | undefined {
+  const callers = new LockTable().callersOf(pid, path)?.filter(incumbent);
+  if (callers !== undefined) {
+    const isOne = (caller: number) =>
+      caller === pid || isHeir(pid, caller, path, incumbent(caller)?.uid);
+    return callers.some(isOne) || (callers.length > 0 && NOT_ACQUIRED);
+  }
   const agrees =
     ownRecord(pid, describeProcess(pid), readRecord(path)).own !== undefined &&
-    isIncumbent(pid) &&
+    incumbent(pid) !== undefined &&
     locksOn(name, path).callers.includes(pid);
   return agrees || undefined;
 }
@@ -228,6 +246,11 @@ function signalByPid(pid: number, signal: number): Failure | typeof GONE | undef
     const errno = -((error as NodeJS.ErrnoException).errno ?? EPERM);
     return errno === ESRCH ? GONE : { syscall: 'kill', errno };
   }
+}
+
+function notAcquired(): SystemFailure {
+  const message = 'it holds a descriptor of the lock that it did not acquire';
+  return Object.assign(new Error(message), { code: NOT_ACQUIRED });
 }
 
 // On Linux this user may not look at the descriptors of the process.
