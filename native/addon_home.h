@@ -3,13 +3,16 @@
 
 #include <napi.h>
 
+#include "addon_values.h"
 #include "home.h"
 
 namespace kernel_lock {
 
-// homeDirectory(): its path, or undefined where the user has none
+// homeDirectory(): its path, undefined where the user has none, or a failure
 inline Napi::Value GetHomeDirectory(const Napi::CallbackInfo& info) {
-  const std::string home = home_directory();
+  std::string home;
+  const Failure failure = home_directory(home);
+  if (failure.syscall != nullptr) return ToValue(info.Env(), failure);
   if (home.empty()) return info.Env().Undefined();
   return Napi::String::New(info.Env(), home);
 }

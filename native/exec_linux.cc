@@ -62,10 +62,12 @@ bool is_runtimes_pipe(const std::vector<int>& fds) {
   return is_lock;
 }
 
+// The standard streams in any case, whatever can't be read of the others.
 std::vector<int> inherited_descriptors(int lock) {
+  std::vector<int> inherited = {0, 1, 2};
   std::map<std::string, std::vector<int>> by_target;
   DIR* const directory = ::opendir("/proc/self/fd");
-  if (directory == nullptr) return {0, 1, 2};
+  if (directory == nullptr) return inherited;
   while (const dirent* entry = ::readdir(directory)) {
     const int fd = std::atoi(entry->d_name);
     if (entry->d_name[0] == '.' || fd == lock || fd == ::dirfd(directory)) continue;
@@ -75,12 +77,12 @@ std::vector<int> inherited_descriptors(int lock) {
   }
   ::closedir(directory);
 
-  std::vector<int> inherited;
   for (const auto& [target, fds] : by_target) {
     const bool anonymous = target.rfind("anon_inode:", 0) == 0;
     const bool own_pipe = target.rfind("pipe:", 0) == 0 && is_runtimes_pipe(fds);
+    if (anonymous || own_pipe) continue;
     for (const int fd : fds) {
-      if (fd < kStandardStreams || (!anonymous && !own_pipe)) inherited.push_back(fd);
+      if (fd >= kStandardStreams) inherited.push_back(fd);
     }
   }
   return inherited;
@@ -122,14 +124,17 @@ Failure replace_process(const std::vector<std::string>& arguments, Handle lock) 
   pthread_sigmask(SIG_SETMASK, &none, &mask);
   std::vector<int> kept = inherited_descriptors(fd);
   if (lock != kNoHandle) kept.push_back(fd);
-  // Without the lock's descriptor, the last one, the program would run unlocked.
-  int passed_on = 0;
-  for (const int descriptor : kept) passed_on = ::fcntl(descriptor, F_SETFD, 0);
-  if (lock == kNoHandle) passed_on = 0;
-
-  if (passed_on == 0) ::execvp(argv[0], argv.data());
-
-  const Failure failure{passed_on == 0 ? "execvp" : "fcntl", errno};
+  // Without the lock's descriptor the program would run unlocked, and without a standard stream
+  // what it opens first would take that one's place.
+  Failure failure{};
+  for (const int descriptor : kept) {
+    const bool needed = descriptor < kStandardStreams || descriptor == fd;
+    if (::fcntl(descriptor, F_SETFD, 0) != 0 && needed) failure = {"fcntl", errno};
+  }
+  if (failure.syscall == nullptr) {
+    ::execvp(argv[0], argv.data());
+    failure = {"execvp", errno};
+  }
   for (const int descriptor : kept) ::fcntl(descriptor, F_SETFD, FD_CLOEXEC);
   pthread_sigmask(SIG_SETMASK, &mask, nullptr);
   if (limited) ::setrlimit(RLIMIT_NOFILE, &limit);

@@ -3,9 +3,11 @@
 
 #include <string>
 
+#include "lock.h"
+
 namespace kernel_lock {
 
-// By the user database; empty where that has no entry.
-std::string home_directory();
+// By the user database; `home` is empty where that has no entry.
+Failure home_directory(std::string& home);
 
 }  // namespace kernel_lock

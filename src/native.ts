@@ -60,7 +60,7 @@ export interface Native {
   /** macOS and Windows. */
   fileSystem?(directory: string): string | undefined;
   /** POSIX: the home of this process's user, by the user database. */
-  homeDirectory?(): string | undefined;
+  homeDirectory?(): string | Failure | undefined;
   /** Windows. */
   knownFolder?(user: boolean): string | Failure;
   makeDirectory?(path: string, everybodys: boolean): Failure | undefined;

@@ -9,6 +9,8 @@ export const MAX_METADATA_BYTES = 1024;
 
 /** Sent more often, heartbeats would be work for the server; in milliseconds. */
 const MIN_HEARTBEAT = 100;
+/** An hour: a server takes four times as much for its own settings, in milliseconds. */
+const MAX_HEARTBEAT = 3_600_000;
 
 interface Rule {
   accepts: (value: unknown) => boolean;
@@ -51,13 +53,15 @@ const RULES = {
   logger: { accepts: isLogger, wants: 'an object with info, warn and error' },
   connectionString: {
     accepts: isConnectionString,
-    wants: 'a URL such as postgres://user@host:5432/database',
+    wants:
+      'a URL such as postgres://user@host:5432/database, in which a password has %2F for /, and so on',
     secret: true,
   },
   client: { accepts: isFunction, wants: 'a function that makes a pg.Client' },
   heartbeat: {
-    accepts: (value) => isMilliseconds(value) && (value as number) >= MIN_HEARTBEAT,
-    wants: `a number of milliseconds from ${MIN_HEARTBEAT} to ${MAX_MILLISECONDS}`,
+    accepts: (value) =>
+      typeof value === 'number' && value >= MIN_HEARTBEAT && value <= MAX_HEARTBEAT,
+    wants: `a number of milliseconds from ${MIN_HEARTBEAT} to ${MAX_HEARTBEAT}`,
   },
 } satisfies Record<string, Rule>;
 
@@ -163,12 +167,14 @@ function isMetadata(value: unknown): boolean {
 }
 
 // Without a host, the part before the @ has to be followed by something for URL.
+// An @ behind the host means that the password has a character which ends it; what is shown of the URL
+// would show the rest of it.
 function isConnectionString(value: unknown): boolean {
-  return (
-    typeof value === 'string' &&
-    /^postgres(?:ql)?:\/\//.test(value) &&
-    URL.canParse(value.replace('@/', '@host/'))
-  );
+  if (typeof value !== 'string' || !/^postgres(?:ql)?:\/\//.test(value)) return false;
+  const text = value.replace('@/', '@host/');
+  if (!URL.canParse(text)) return false;
+  const { pathname, search, hash } = new URL(text);
+  return ![pathname, search, hash].some((part) => part.includes('@'));
 }
 
 function isLogger(value: unknown): boolean {

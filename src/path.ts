@@ -1,5 +1,5 @@
 import { join, sep } from 'node:path';
-import { LockPathError } from './errors.js';
+import { LockPathError, LockSystemError } from './errors.js';
 import { isName } from './name.js';
 import { native } from './native.js';
 import type { LocationOptions } from './types.js';
@@ -65,7 +65,15 @@ function userDirectory(): string {
 // Not userInfo().homedir, which in Bun is HOME.
 function homeOf(): string {
   const home = native().homeDirectory?.();
-  if (home !== undefined) return home;
+  if (typeof home === 'string') return home;
+  if (home !== undefined) {
+    const { syscall, errno } = home;
+    const cause = new Error(`${syscall} failed with error ${errno}`);
+    throw new LockSystemError(
+      `The password database can't be asked for this user's home: ${cause.message}`,
+      { syscall, errno, cause },
+    );
+  }
   throw new LockPathError(
     'LOCK_PERMISSION',
     "This user has no home in the password database, so scope 'user' has no place; use directory",

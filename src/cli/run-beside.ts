@@ -3,7 +3,12 @@
 import type { ChildProcess } from 'node:child_process';
 import { constants } from 'node:os';
 import { isatty } from 'node:tty';
-import { LockConnectionError, LockHeldError } from '../errors.js';
+import {
+  LockConnectionError,
+  type LockError,
+  LockHeldError,
+  LockUnsupportedError,
+} from '../errors.js';
 import { native } from '../native.js';
 import { type Lock, lock, type ServerOptions } from '../postgres.js';
 import { printable } from '../report.js';
@@ -18,6 +23,8 @@ import { UNDER } from './under.js';
 const GRACE = 5000;
 /** How long one who waits leaves a server alone that is not there, in milliseconds. */
 const RECONNECT = 1000;
+/** The class of SQLSTATEs that a server has for a wrong user or password. */
+const AUTHORIZATION = '28';
 /** Passed on to the program. */
 const FORWARDED: NodeJS.Signals[] = ['SIGTERM', 'SIGHUP', 'SIGUSR1', 'SIGUSR2', 'SIGCONT'];
 /** A terminal sends these to the program itself. */
@@ -42,8 +49,8 @@ export async function runBeside(call: Call, server: ServerOptions): Promise<numb
   }
 }
 
-// Who waits goes on waiting for a server that dies meanwhile, or is restarted. One that was not there
-// in the first place is an error.
+// Who waits goes on waiting for a server that dies meanwhile, is restarted, or fails over. One that was
+// not there in the first place is an error.
 async function acquire(call: Call, server: ServerOptions): Promise<Lock> {
   const { name, shared, wait } = call;
   const deadline = performance.now() + (wait === true ? Number.POSITIVE_INFINITY : Number(wait));
@@ -52,16 +59,25 @@ async function acquire(call: Call, server: ServerOptions): Promise<Lock> {
   } catch (error) {
     if (wait === false || !(error instanceof LockHeldError)) throw error;
   }
-  for (;;) {
+  for (let told = false; ; ) {
     const left = Math.max(0, Math.round(deadline - performance.now()));
     try {
       return await lock(name, { ...server, shared, wait: wait === true || left });
     } catch (error) {
       const isLong = deadline - performance.now() > RECONNECT;
-      if (!(error instanceof LockConnectionError) || !isLong) throw error;
+      if (!mayComeBack(error) || !isLong) throw error;
+      if (!told) printError(`kernel-lock: ${printable(error.message)}; waiting on`);
+      told = true;
     }
     await new Promise((resolve) => setTimeout(resolve, RECONNECT));
   }
+}
+
+// Also a server that is still a standby, but not one that does not let this user in.
+function mayComeBack(error: unknown): error is LockError {
+  if (error instanceof LockUnsupportedError) return true;
+  const { code } = ((error as LockError).cause ?? {}) as { code?: string };
+  return error instanceof LockConnectionError && code?.startsWith(AUTHORIZATION) !== true;
 }
 
 async function runUnder(held: Lock, [executable = '', ...args]: string[]): Promise<number> {
@@ -71,7 +87,9 @@ async function runUnder(held: Lock, [executable = '', ...args]: string[]): Promi
   const stopForwarding = forwardSignals(child);
   const ended = new Promise<number>((resolve) => {
     child.on('error', ({ code }: NodeJS.ErrnoException) => {
-      resolve(notRun(executable, code === 'ENOENT', code));
+      if (child.pid === undefined) resolve(notRun(executable, code === 'ENOENT', code));
+      // It runs, and so keeps the lock.
+      else printError(`kernel-lock: PID ${child.pid} can't be sent a signal (${code})`);
     });
     child.on('exit', (code, signal) => {
       resolve(signal === null ? (code as number) : 128 + constants.signals[signal]);

@@ -8,7 +8,7 @@ import { notRun, refused } from './ends.js';
 import { warnIfPrivate } from './output.js';
 import { showWaiting } from './progress.js';
 import { runBeside } from './run-beside.js';
-import { serverOf } from './server.js';
+import { serverOf, withoutPassword } from './server.js';
 
 /**
  * Runs a program under the lock by becoming it: the program keeps the pid and inherits the lock,
@@ -19,7 +19,7 @@ export async function run(call: Call): Promise<number> {
   if (server !== undefined) return runBeside(call, server);
   const { name, location, shared, wait, program } = call;
   const executable = program[0] as string;
-  announceProgram({ executable, argv: program });
+  announceProgram({ executable, argv: program.map(withoutPassword) });
   const hide = wait === false ? () => {} : showWaiting(call);
   let held: Lock;
   try {

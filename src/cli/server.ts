@@ -23,7 +23,8 @@ export function hidePasswords(argv: readonly string[]): void {
   }
 }
 
-function withoutPassword(arg: string): string {
+/** The same in any arguments that get into records. */
+export function withoutPassword(arg: string): string {
   return arg
     .replace(/(postgres(?:ql)?:\/\/[^:@/?]*):.*@/i, '$1@')
     .replace(/([?&]password=)[^&]*/gi, '$1');

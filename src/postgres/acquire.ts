@@ -45,6 +45,8 @@ export async function acquireAlone(
   };
   try {
     const lock = await attempt(session, request, giveBack);
+    if (signal?.aborted === true) await lock?.release();
+    signal?.throwIfAborted();
     if (lock !== undefined) return lock;
     if (wait === false) throw await refuse(session, request);
     signal?.throwIfAborted();
@@ -90,9 +92,13 @@ export async function tellOfRefusal(session: Session, request: Request): Promise
   if (refusalsAreHeard()) await refuse(session, request);
 }
 
-/** Releases it. Never rejects: a session that can't be asked any more holds nothing. */
+/** Releases it. Never rejects: a session that did not do it is ended, with all that it holds. */
 export async function unlock(session: Session, request: Request): Promise<void> {
-  await session.query({ ...statement(request, 'unlock'), values: [request.key] }).catch(() => {});
+  try {
+    await session.query({ ...statement(request, 'unlock'), values: [request.key] });
+  } catch {
+    await session.close();
+  }
 }
 
 async function waitInLine(
@@ -179,9 +185,11 @@ async function ask(session: Session, request: Request, kind: 'try' | 'wait'): Pr
       return await acquire();
     });
     if (row.granted === 't' && row.token == null) {
-      const [first] = await session.query({
-        text: RESERVE,
-        values: [...values, String(session.tokenFloor)],
+      const reserve = () => session.query({ text: RESERVE, values: [...values, session.timeline] });
+      const [first] = await reserve().catch((cause) => {
+        // Of a name's first readers, another one made its row in this moment.
+        if (sqlStateOf(cause) === UNIQUE_VIOLATION) return reserve();
+        throw cause;
       });
       row = { ...row, ...first };
     }

@@ -29,8 +29,6 @@ export async function makeClient({ client, connectionString }: ServerOptions): P
   return new pg.Client({
     ...(connectionString === undefined ? {} : { connectionString }),
     fallback_application_name: 'kernel-lock',
-    keepAlive: true,
-    keepAliveInitialDelayMillis: KEEPALIVE_DELAY,
   }) as PostgresClient as Client;
 }
 
@@ -57,7 +55,7 @@ async function importPg(): Promise<typeof import('pg')> {
 /** `postgresql://host:5432/database`: where the client leads, without user and password. */
 export function placeOf({ host = 'localhost', port, database }: Client): string {
   const onSocket = host.startsWith('/');
-  const address = onSocket || host.includes(':') ? `[${host}]` : host;
+  const address = onSocket ? encodeURIComponent(host) : host.includes(':') ? `[${host}]` : host;
   const path = database == null ? '' : `/${encodeURIComponent(database)}`;
   return `postgresql://${address}:${port ?? 5432}${path}`;
 }
@@ -75,9 +73,11 @@ export async function connectClient(client: Client, signal?: AbortSignal): Promi
   const abort = () => give(signal?.reason);
   signal?.addEventListener('abort', abort);
   try {
+    signal?.throwIfAborted(); // while the client was made
     const connected = client.connect();
     connected.catch(() => {}); // may fail after it was given up
     await Promise.race([connected, givenUp]);
+    client.connection?.stream?.setKeepAlive?.(true, KEEPALIVE_DELAY);
   } catch (error) {
     destroy(client);
     throw error;
@@ -114,9 +114,9 @@ export function destroy(client: Client): void {
 export async function cancelQuery(client: Client, limit: number): Promise<void> {
   const { host = '', port = 5432, processID, secretKey, connection } = client;
   if (processID == null || secretKey == null) return;
-  const { connect } = await import('node:net');
   // The very server that the session is with: a name may stand for several.
   const { remoteAddress, remotePort } = connection?.stream ?? {};
+  const { connect } = await import('node:net');
   const socket = host.startsWith('/')
     ? connect(`${host}/.s.PGSQL.${port}`)
     : connect(remotePort ?? port, remoteAddress ?? host);

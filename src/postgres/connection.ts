@@ -41,6 +41,8 @@ export class Connection {
     checked.signal?.throwIfAborted();
     const wish = await wishOf(name, checked);
     const lock = await this.#attempt(wish);
+    if (checked.signal?.aborted && lock instanceof Lock) await lock.release();
+    checked.signal?.throwIfAborted();
     if (lock instanceof Lock) return lock;
     const another = lock === 'own' && wish.shared;
     if (!another && !checked.wait) throw await refuse(this.#session, this.#request(wish));

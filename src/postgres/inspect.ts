@@ -1,8 +1,8 @@
 // Who holds a lock: the server's word on sessions, joined with the record of the same session.
 
 import type { JsonValue, PostgresHolder, PostgresStatus } from '../types.js';
-import { isUnreadable } from './failure.js';
-import type { Row, Session } from './session.js';
+import { isUnreadable, sqlStateOf, UNDEFINED_TABLE } from './failure.js';
+import { isOurs, type Row, type Session } from './session.js';
 import { ALL_SESSIONS, sessionsOf } from './table.js';
 
 /** Who holds the lock now, and how many wait. Rejects with pg's errors. */
@@ -25,7 +25,11 @@ export async function statusOn(
 /** The held locks that have a name, by name. */
 export async function listOn(session: Session): Promise<PostgresStatus[]> {
   const byName = new Map<string, Row[]>();
-  for (const row of await session.query({ text: ALL_SESSIONS })) {
+  const rows = await session.query({ text: ALL_SESSIONS }).catch((cause) => {
+    if (sqlStateOf(cause) === UNDEFINED_TABLE) return []; // nobody has locked here yet
+    throw cause;
+  });
+  for (const row of rows) {
     const name = row.name as string;
     byName.set(name, [...(byName.get(name) ?? []), row]);
   }
@@ -58,9 +62,16 @@ function statusOf(path: string, name: string, rows: readonly Row[]): PostgresSta
   };
 }
 
+const ownHolders = new WeakSet<PostgresHolder>();
+
+/** Whether the holder's session is one of this thread. */
+export function isOwn(holder: PostgresHolder): boolean {
+  return ownHolders.has(holder);
+}
+
 function holderOf(row: Row): PostgresHolder {
   const own: Row = row.own === 't' ? row : {};
-  return {
+  const holder: PostgresHolder = {
     pid: own.pid == null ? undefined : Number(own.pid),
     acquiredAt: own.since == null ? undefined : new Date(Number(own.since)),
     processStartedAt: undefined,
@@ -79,4 +90,6 @@ function holderOf(row: Row): PostgresHolder {
     token: own.token == null ? undefined : BigInt(own.token),
     source: 'server',
   };
+  if (isOurs(row)) ownHolders.add(holder);
+  return holder;
 }

@@ -1,11 +1,10 @@
 // What is said of a lock that was not to be had: who holds it.
 
-import { hostname } from 'node:os';
 import type { LockHeldDetails, LockHeldError, LockTimeoutError } from '../errors.js';
 import { heldBy, stillHeldBy } from '../held.js';
 import { nameOf } from '../report.js';
 import type { PostgresHolder } from '../types.js';
-import { statusOn } from './inspect.js';
+import { isOwn, statusOn } from './inspect.js';
 import type { Request } from './lock.js';
 import type { Session } from './session.js';
 
@@ -39,10 +38,5 @@ async function detailsOf(session: Session, request: Request): Promise<Details> {
 
 function nameHolder(holder: PostgresHolder | undefined): string {
   if (holder === undefined) return 'a session that could not be identified';
-  return isOwn(holder) ? `this process (PID ${holder.pid})` : nameOf(holder);
-}
-
-/** Whether the holder's session is one of this process. */
-export function isOwn({ pid, hostname: host }: PostgresHolder): boolean {
-  return pid === process.pid && host === hostname();
+  return isOwn(holder) ? `this process (PID ${process.pid})` : nameOf(holder);
 }

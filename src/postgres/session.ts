@@ -35,6 +35,15 @@ export interface Query {
 
 const asText = { getTypeParser: () => (value: string) => value };
 
+// The sessions of this thread, wherever they lead.
+const ours = new Set<string>();
+const identity = ({ backend, started }: Row) => `${backend} ${started}`;
+
+/** Whether a process of a server, with the moment of its start, serves a session of this thread. */
+export function isOurs(row: Row): boolean {
+  return ours.has(identity(row));
+}
+
 export class Session {
   readonly #client: Client;
   readonly #heartbeat: number;
@@ -64,7 +73,9 @@ export class Session {
   /** @throws (rejects) LockError; the signal's reason. Leaves no connection behind then. */
   static async open(options: ServerOptions, signal?: AbortSignal): Promise<Session> {
     signal?.throwIfAborted();
-    const client = await makeClient(options);
+    const client = await makeClient(options).catch((cause) => {
+      throw errorOf(cause, 'the server');
+    });
     const session = new Session(client, options.heartbeat ?? DEFAULT_HEARTBEAT);
     try {
       await connectClient(client, signal);
@@ -88,12 +99,9 @@ export class Session {
     return this.#facts.start ?? null;
   }
 
-  /**
-   * The lowest token that may be granted here. A promoted standby may lack the last tokens of its
-   * primary, but its timeline is a higher one; so all of its tokens are.
-   */
-  get tokenFloor(): bigint {
-    return ((BigInt(this.#facts.timeline ?? 1) - 1n) << 40n) + 1n;
+  /** The server's timeline: 1, and one more for each promotion of a standby. */
+  get timeline(): string {
+    return this.#facts.timeline ?? '1';
   }
 
   /**
@@ -140,6 +148,8 @@ export class Session {
   async #inTime<T>(answer: Promise<T>): Promise<T> {
     const silent = () => {
       if (this.#unanswered === timer) {
+        // A server that waits for its synchronous standbys does not look whether its clients are there.
+        void cancelQuery(this.#client, CANCEL_TIMEOUT);
         this.#lose(`the server left a question unanswered for ${this.#heartbeat} ms`);
       }
     };
@@ -157,8 +167,8 @@ export class Session {
 
   /** From now on, `dependent` is told when the session is in doubt; at once, where it is lost. */
   keep(dependent: Dependent): void {
-    if (this.#failure !== undefined) {
-      dependent.lose('it was lost at once', this.#failure);
+    if (this.#over) {
+      dependent.lose('its session ended at once', this.#failure);
       return;
     }
     this.#dependents.add(dependent);
@@ -208,10 +218,12 @@ export class Session {
     const [again] = await this.query({ text: settings(this.#heartbeat, facts.settable === 't') });
     if (facts.backend !== again?.backend) refuse(`${POOLED}. ${DIRECT}`);
     this.#facts = facts;
+    ours.add(identity(facts));
   }
 
   #end(): Dependent[] {
     this.#over = true;
+    ours.delete(identity(this.#facts));
     clearInterval(this.#timer);
     const dependents = [...this.#dependents];
     this.#dependents.clear();
@@ -239,6 +251,8 @@ function sessionFacts(processID: number | null | undefined): string {
   return `SELECT pg_backend_pid() AS backend, ${direct} AS direct, pg_is_in_recovery() AS standby,
     version() ~ 'linux' AS settable,
     (SELECT backend_start FROM pg_stat_activity WHERE pid = pg_backend_pid()) AS start,
+    (SELECT extract(epoch FROM backend_start) FROM pg_stat_activity WHERE pid = pg_backend_pid())
+      AS started,
     CASE WHEN pg_is_in_recovery() THEN 1
       ELSE ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::integer
     END AS timeline`;

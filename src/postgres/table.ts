@@ -83,13 +83,18 @@ function acquire(attempt: string): string {
 
 /**
  * For one who holds the lock and got no token, because none was left or the name had no row when the
- * wait began: reserves as many as a block has, from $7 on at least, and takes the first. That is
- * committed to the disk before anybody sees it: a token that was granted is not granted again after a
- * crash.
+ * wait began: reserves as many as a block has, and takes the first. That is committed to the disk before
+ * anybody sees it: a token that was granted is not granted again after a crash.
+ *
+ * A copy of the database (a standby, a dump) may know less than was reserved. But a block begins with
+ * the server's clock at least, in microseconds, and nobody grants faster; and a copy begins with a
+ * block, its other table being empty. Each promotion, by the number of the server's timeline ($7), puts
+ * it 2^30 microseconds ahead (18 minutes), in case the new server's clock is behind.
  */
 export const RESERVE = `WITH reservation AS (
     INSERT INTO public.kernel_lock AS old (name, key, reserved)
-    VALUES ($1, $2::bigint, ${BLOCK} + greatest($7::bigint - 1,
+    VALUES ($1, $2::bigint, ${BLOCK} + greatest(
+      (extract(epoch FROM clock_timestamp()) * 1000000)::bigint + (($7::bigint - 1) << 30),
       (SELECT reserved FROM public.kernel_lock_grant WHERE name = $1)))
     ON CONFLICT (name) DO UPDATE
       SET reserved = greatest(old.reserved + ${BLOCK}, excluded.reserved)
@@ -132,7 +137,7 @@ function sessions(recorded: boolean): string {
     : 'NULL AS name, false AS own';
   return `SELECT l.pid AS backend, l.granted, l.mode, a.usename AS role,
       a.application_name AS application, host(a.client_addr) AS address, a.state,
-      a.backend_start IS NULL AS hidden, ${record}
+      a.backend_start IS NULL AS hidden, extract(epoch FROM a.backend_start) AS started, ${record}
     FROM pg_locks l LEFT JOIN pg_stat_activity a ON a.pid = l.pid
     ${recorded ? RECORD : ''}`;
 }

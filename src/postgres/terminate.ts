@@ -3,8 +3,7 @@
 import { LockDeadlockError, LockPathError, LockTimeoutError } from '../errors.js';
 import type { PostgresHolder } from '../types.js';
 import { INSUFFICIENT_PRIVILEGE, sqlStateOf } from './failure.js';
-import { statusOn } from './inspect.js';
-import { isOwn } from './refusal.js';
+import { isOwn, statusOn } from './inspect.js';
 import type { Session } from './session.js';
 import { TERMINATE } from './table.js';
 

@@ -5,7 +5,7 @@ import { createInterface } from 'node:readline';
 /**
  * @param {string} file
  * @param {Set<string>} dead the participants that were killed or terminated; one that died inside
- *   leaves a begin without an end
+ *   leaves a begin without an end. No id is that of two: it would be taken for one that came back
  * @returns {Promise<{ exclusive: number, shared: number, problems: string[] }>}
  */
 export async function judge(file, dead) {
@@ -19,7 +19,7 @@ export async function judge(file, dead) {
       if (kind === 'b' && other.kind === 'b') continue;
       open.delete(section);
       if (!dead.has(other.id) && !dead.has(other.id.split('.')[0])) {
-        problems.push(`line ${line}: ${section} was inside still`);
+        problems.push(`log: line ${line}: ${section} was inside still`);
       }
       abandoned.add(section);
       if (other.kind === 'B') unknown++;
@@ -38,12 +38,16 @@ export async function judge(file, dead) {
       open.set(section, { kind, id });
       continue;
     }
-    if (abandoned.has(section)) problems.push(`line ${line}: ${section} was inside all along`);
+    if (abandoned.has(section)) problems.push(`log: line ${line}: ${section} was inside all along`);
+    else if (!open.has(section)) problems.push(`log: line ${line}: ${section} never began`);
     open.delete(section);
+    // One that was killed inside may or may not have counted. What is no number is no step.
+    const step = Number(value || NaN) - last;
+    const own = kind === 'E' ? 1 : 0;
+    if (!(step >= own && step <= own + unknown)) {
+      problems.push(`counter: line ${line}: ${value} came after ${last}`);
+    }
     if (kind === 'e') continue;
-    // One that was killed inside may or may not have counted.
-    const step = Number(value) - last;
-    if (step < 1 || step > 1 + unknown) problems.push(`line ${line}: ${value} came after ${last}`);
     last = Number(value);
     unknown = 0;
   }

@@ -2,8 +2,17 @@
 // threads, terminates them, and says at the end what it has left open.
 import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
-import { closeSync, openSync, readdirSync, unlinkSync, writeFileSync } from 'node:fs';
+import {
+  closeSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  unlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
+import { isDeepStrictEqual } from 'node:util';
 import { isMainThread, parentPort, threadId, Worker, workerData } from 'node:worker_threads';
 import { random } from './random.js';
 import { Sections } from './section.js';
@@ -11,15 +20,17 @@ import { Sections } from './section.js';
 const settings = isMainThread ? JSON.parse(process.argv[2]) : workerData;
 const { directory, locks, library, names, seed, noLock } = settings;
 const { lock, lockSync, tryLock, inspect, list, checkRunning, LockError } = await import(library);
-const id = isMainThread ? String(process.pid) : `${process.pid}.${threadId}`;
+const id = isMainThread ? settings.id : `${settings.id}.${threadId}`;
 const chance = random(seed);
 const EXPECTED = ['LOCK_HELD', 'LOCK_TIMEOUT'];
-/** What running out of descriptors or disk may lead to. */
+/** What running out of descriptors, also by another thread of the process, or of disk may lead to. */
 const EXHAUSTED = [...EXPECTED, 'LOCK_SYSTEM', 'LOCK_PERMISSION'];
+
+/** Of a participant that holds and waits for nothing: a thread stays for the next wait, one watches files. */
+const AT_REST = { 'lock file': 0, thread: 2 };
 
 const CANCELLED = new Error('cancelled');
 let stopping = false;
-let starved = false;
 
 const alive = join(directory, 'alive', id);
 writeFileSync(alive, '');
@@ -31,8 +42,7 @@ else await thread();
 
 async function mainThread() {
   await warmUp();
-  const before = resources();
-  before.descriptors -= 2 * names.length; // those of the sections are closed at the end
+  const before = { ...resources(), ...AT_REST };
   process.send({ ready: true });
   process.on('message', () => {
     stopping = true;
@@ -41,8 +51,7 @@ async function mainThread() {
   const done = participate();
   await done;
   await threads;
-  await settled(before);
-  process.send({ left: resources(), before });
+  process.send({ before, left: await settled(before) });
   process.disconnect();
 }
 
@@ -76,12 +85,13 @@ async function step() {
     // A cancelled wait rejects with the signal's reason.
     if (error === CANCELLED) return;
     if (!(error instanceof LockError)) throw error;
-    if (!(starved || settings.fullDisk ? EXHAUSTED : EXPECTED).includes(error.code)) throw error;
+    if (!(settings.mayStarve || settings.fullDisk ? EXHAUSTED : EXPECTED).includes(error.code))
+      throw error;
   }
 }
 
 async function acquire(kind, name, options) {
-  if (noLock) return { release() {} };
+  if (noLock) return { signal: new AbortController().signal, release() {} };
   if (kind < 0.3) return tryLock(name, options);
   if (kind < 0.4) return lockSync(name, { ...options, wait: 1 + chance.below(5) });
   if (kind < 0.6) return lock(name, { ...options, wait: chance.below(50) });
@@ -102,6 +112,7 @@ async function inside(name, { shared }, held) {
     await new Promise((next) => setImmediate(next));
     return;
   }
+  if (chance.chance(0.1)) held.signal.throwIfAborted();
   await (shared ? sections.shared(name, work) : sections.exclusive(name, work));
   held.release();
 }
@@ -112,7 +123,7 @@ async function work() {
   const kind = chance.next();
   if (kind < 0.2) await new Promise((next) => setImmediate(next));
   else if (kind < 0.25) await new Promise((next) => setTimeout(next, chance.below(5)));
-  else if (kind < 0.252 && !starved) execFileSync('true', { stdio: 'ignore' });
+  else if (kind < 0.252 && !settings.mayStarve) execFileSync('true', { stdio: 'ignore' });
 }
 
 // Uses up the descriptors, and goes on for a while.
@@ -123,41 +134,51 @@ async function starve() {
   } catch (error) {
     if (error.code !== 'EMFILE') throw error;
   }
-  starved = true;
   for (const spare of taken.splice(0, chance.below(3))) closeSync(spare);
   for (let steps = 0; steps < 20; steps++) await step();
-  starved = false;
   for (const file of taken) closeSync(file);
 }
 
 async function keepThreads() {
   let count = 0;
   const slots = Array.from({ length: settings.threads }, async (_, slot) => {
-    while (!stopping) {
-      const seedOfThread = seed + 1000 * ++count + slot;
-      const worker = new Worker(new URL(import.meta.url), {
-        workerData: { ...settings, seed: seedOfThread },
-      });
-      const ended = once(worker, 'exit');
-      const thread = worker.threadId;
-      const life = 20 + chance.below(2000);
-      const timer = setTimeout(() => {
-        process.send({ terminated: `${process.pid}.${thread}` });
-        worker.terminate();
-      }, life);
-      const stop = setInterval(() => {
-        if (stopping) worker.postMessage('stop');
-      }, 20);
-      worker.on('error', (error) => {
-        throw error;
-      });
-      await ended;
-      clearTimeout(timer);
-      clearInterval(stop);
-      forget(`${process.pid}.${thread}`);
-    }
+    while (!stopping) await liveAndDie(seed + 1000 * ++count + slot);
   });
   await Promise.all(slots);
+}
+
+async function liveAndDie(seedOfThread) {
+  const workerData = { ...settings, seed: seedOfThread };
+  let worker;
+  try {
+    worker = new Worker(new URL(import.meta.url), { workerData });
+  } catch (error) {
+    return outOfDescriptors(error);
+  }
+  const ended = once(worker, 'exit');
+  const thread = `${id}.${worker.threadId}`;
+  const timer = setTimeout(() => {
+    process.send({ terminated: thread });
+    worker.terminate();
+  }, 20 + chance.below(2000));
+  const stop = setInterval(() => {
+    if (stopping) worker.postMessage('stop');
+  }, 20);
+  worker.on('error', (error) => {
+    process.send({ terminated: thread });
+    outOfDescriptors(error);
+  });
+  await ended.catch(() => {});
+  clearTimeout(timer);
+  clearInterval(stop);
+  forget(thread);
+}
+
+// A thread may find none left to begin with.
+async function outOfDescriptors(error) {
+  const none = ['EMFILE', 'ERR_WORKER_INIT_FAILED', 'ERR_DLOPEN_FAILED', 'LOCK_NATIVE'];
+  if (!settings.mayStarve || !none.includes(error.code)) throw error;
+  await new Promise((next) => setTimeout(next, 20));
 }
 
 function forget(ended) {
@@ -173,6 +194,7 @@ async function warmUp() {
   const options = { directory: locks };
   const name = `warm-${process.pid}`;
   const held = lockSync(name, options);
+  held.signal.throwIfAborted();
   const waiting = lock(name, { ...options, wait: true });
   held.release();
   (await waiting).release();
@@ -182,17 +204,40 @@ async function warmUp() {
   }
 }
 
+/** What is open of the package's: descriptors by what they lead to, threads by their name. */
 function resources() {
-  return {
-    descriptors: readdirSync('/proc/self/fd').length,
-    threads: readdirSync('/proc/self/task').length,
+  const found = { 'lock file': 0, thread: 0 };
+  const count = (what) => {
+    found[what] = (found[what] ?? 0) + 1;
   };
+  for (const fd of readdirSync('/proc/self/fd')) {
+    const target = textOf(() => readlinkSync(`/proc/self/fd/${fd}`));
+    if (target.startsWith(locks)) count('lock file');
+    else if (/inotify|mountinfo/.test(target)) count(target);
+  }
+  for (const task of readdirSync('/proc/self/task')) {
+    const name = textOf(() => readFileSync(`/proc/self/task/${task}/comm`, 'utf8').trim());
+    if (name === 'kernel-lock') count('thread');
+  }
+  return found;
+}
+
+// The one that lists them is gone when it is looked at, as a thread that ends is.
+function textOf(read) {
+  try {
+    return read();
+  } catch (error) {
+    if (error.code === 'ENOENT' || error.code === 'ESRCH') return '';
+    throw error;
+  }
 }
 
 // Threads end a moment after their work.
 async function settled(before) {
   const end = performance.now() + 5000;
-  while (resources().threads > before.threads && performance.now() < end) {
+  for (;;) {
+    const left = resources();
+    if (isDeepStrictEqual(left, before) || performance.now() > end) return left;
     await new Promise((next) => setTimeout(next, 5));
   }
 }

@@ -3,7 +3,6 @@
 // marks. The judge reads the log; the other two speak up at once. Nothing of it wants a descriptor,
 // of which there may be none left.
 import {
-  appendFileSync,
   closeSync,
   existsSync,
   openSync,
@@ -17,7 +16,7 @@ import {
 import { join } from 'node:path';
 
 const DIGITS = 20;
-/** How long a dead owner's witness may stay before it counts as stuck, in milliseconds. */
+/** How long one that was killed may take to be gone, in milliseconds. */
 const PATIENCE = 30_000;
 
 /** What a participant does where it believes to be alone. */
@@ -25,12 +24,17 @@ export class Sections {
   #directory;
   #id;
   #files = new Map();
+  #overlaps;
   #sequence = 0;
 
-  /** @param {string} id `PID` or `PID.THREAD`; there is a file of that name in `alive` while it lives */
+  /**
+   * @param {string} id of a process, or `PROCESS.THREAD`; nobody else has it in the whole run, as pids
+   *   would. There is a file of that name in `alive` while it lives
+   */
   constructor(directory, id) {
     this.#directory = directory;
     this.#id = id;
+    this.#overlaps = openSync(join(directory, 'overlaps'), 'a');
   }
 
   /** Opens what the sections of a name need, so that none of it fails where descriptors run out. */
@@ -49,11 +53,10 @@ export class Sections {
     await this.#enter(witness, name);
     const value = readCounter(counter) + 1;
     await work();
-    if (ownerOf(witness) !== this.#id) {
-      this.#overlap(name, 'somebody else took the witness away');
-    }
+    const owner = ownerOf(witness);
+    if (owner !== this.#id) this.#overlap(name, 'witness', `${owner} has the link of ${this.#id}`);
     writeSync(counter, String(value).padStart(DIGITS), 0);
-    unlinkSync(witness);
+    remove(witness);
     this.#mark(log, 'E', sequence, value);
   }
 
@@ -63,7 +66,9 @@ export class Sections {
     this.#mark(log, 'b', sequence);
     const value = readCounter(counter);
     await work();
-    if (readCounter(counter) !== value) this.#overlap(name, 'the counter changed under a reader');
+    if (readCounter(counter) !== value) {
+      this.#overlap(name, 'counter', `it changed while ${this.#id} was reading`);
+    }
     this.#mark(log, 'e', sequence, value);
   }
 
@@ -72,42 +77,58 @@ export class Sections {
       closeSync(log);
       closeSync(counter);
     }
+    closeSync(this.#overlaps);
   }
 
+  // A link that is there was left behind by one that was killed inside, whose process frees its locks
+  // before it is gone; or it is of one that is inside now, even if that one leaves soon.
   async #enter(witness, name) {
+    if (makeLink(this.#id, witness)) return;
+    const owner = ownerOf(witness);
     const end = performance.now() + PATIENCE;
-    for (;;) {
-      try {
-        symlinkSync(this.#id, witness);
-        return;
-      } catch (error) {
-        if (error.code !== 'EEXIST') throw error;
+    while (owner !== undefined && performance.now() < end && ownerOf(witness) === owner) {
+      if (isGone(this.#directory, owner)) {
+        remove(witness);
+        if (makeLink(this.#id, witness)) return;
+        break;
       }
-      // Left behind by one that was killed inside, or by one that is inside now. A process frees
-      // its locks before it is gone, so that this may take a moment.
-      const owner = ownerOf(witness);
-      if (owner === undefined || performance.now() > end) {
-        this.#overlap(name, owner === undefined ? 'an owner left' : `${owner} is inside as well`);
-        return;
-      }
-      if (isGone(this.#directory, owner)) unlinkSync(witness);
-      else await new Promise((next) => setTimeout(next, 1));
+      await new Promise((next) => setTimeout(next, 1));
     }
+    this.#overlap(name, 'witness', `${owner} was inside when ${this.#id} came`);
   }
 
   #mark(log, kind, sequence, value = '') {
     writeSync(log, `${kind} ${this.#id} ${sequence} ${value}\n`);
   }
 
-  #overlap(name, what) {
-    appendFileSync(join(this.#directory, 'overlaps'), `${name}: in ${this.#id}: ${what}\n`);
+  #overlap(name, witness, what) {
+    writeSync(this.#overlaps, `${witness}: ${name}: ${what}\n`);
   }
 }
 
 /** Whether a participant has ended: its process, or its thread in it. */
 function isGone(directory, id) {
-  const [pid] = id.split('.');
-  return [pid, id].some((one) => !existsSync(join(directory, 'alive', one)));
+  const [ofProcess] = id.split('.');
+  return [ofProcess, id].some((one) => !existsSync(join(directory, 'alive', one)));
+}
+
+function makeLink(id, witness) {
+  try {
+    symlinkSync(id, witness);
+    return true;
+  } catch (error) {
+    if (error.code === 'EEXIST') return false;
+    throw error;
+  }
+}
+
+// Where two are inside, it may have gone already.
+function remove(witness) {
+  try {
+    unlinkSync(witness);
+  } catch (error) {
+    if (error.code !== 'ENOENT') throw error;
+  }
 }
 
 function ownerOf(witness) {

@@ -1,17 +1,20 @@
 // One process in which one call of the addon fails: node child.js DIST CONTROL LOCK-DIRECTORY
-// SCENARIO CALL NUMBER ERRNO. Prints what came of it as JSON; run.js judges.
+// SCENARIO CALL NUMBER ERRNO. With CALL -1 none fails. Prints what came of it as JSON; run.js judges.
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import {
+  existsSync,
   mkdirSync,
   openSync,
   readdirSync,
-  readSync,
   renameSync,
+  rmSync,
   symlinkSync,
+  writeFileSync,
   writeSync,
 } from 'node:fs';
 import { createRequire } from 'node:module';
+import { constants } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 
@@ -21,17 +24,18 @@ const { checkRunning, inspect, killRunning, lock, LockError, lockPath, lockSync,
 const addon = createRequire(import.meta.url)(join(dist, '../build/Release/kernel_lock.node'));
 const control = openSync(controlFile, 'r+');
 const NAME = 'bot';
-const options = { directory };
-const path = lockPath(NAME, options);
+const PTHREAD_KILL = '30';
+// The home is asked for once: by the scenario, and not before.
+const inUser = scenario.endsWith('scope user');
+const options = inUser ? { scope: 'user' } : { directory };
+const path = inUser
+  ? join(process.env.KERNEL_LOCK_FAULTS_HOME, '.local/state/kernel-lock', `${NAME}.lock`)
+  : lockPath(NAME, options);
 const { LD_PRELOAD: _, ...plainEnv } = process.env;
 
-const arm = () => writeSync(control, new Int32Array([...fault.map(Number), 0]), 0, 16, 0);
+const arm = () =>
+  writeSync(control, new Int32Array([...fault.map(Number), ...Array(64)]), 0, 268, 0);
 const disarm = () => writeSync(control, new Int32Array([0]), 0, 4, 0);
-function seen() {
-  const numbers = new Int32Array(4);
-  readSync(control, numbers, 0, 16, 0);
-  return numbers[3];
-}
 
 async function until(holds) {
   const patience = performance.now() + 10_000;
@@ -43,6 +47,7 @@ async function until(holds) {
 
 // flock(1) as a judge that knows nothing of this package.
 const isFree = (mode = '--exclusive') =>
+  !existsSync(path) ||
   spawnSync('flock', ['--nonblock', mode, path, 'true'], { env: plainEnv }).status === 0;
 
 // Another process that holds it, as itself and not by a child.
@@ -77,9 +82,33 @@ function use(held) {
   return excludes ? 'acquired' : 'acquired, but others get in';
 }
 
+// With a limit of open files that Node.js raises for itself.
+const LIMITED = ['sh', '-c', 'ulimit -Sn 512; "$@"; exit $?', 'sh', process.execPath];
+
+// What the program printed, or that the command line said why there is none.
+function cli([command, ...prefix], ...args) {
+  const end = spawnSync(command, [...prefix, join(dist, 'cli.js'), ...args], { encoding: 'utf8' });
+  const status = end.status ?? 128 + constants.signals[end.signal];
+  if (status === 0) return end.stdout.trim();
+  const aborted = status === 128 + constants.signals.SIGABRT;
+  const told = aborted ? end.stderr.includes('bad_alloc') : /^kernel-lock: ./.test(end.stderr);
+  return told ? 'refused' : `ended with ${status}: ${end.stderr}`;
+}
+
 const scenarios = {
   'acquire a new file': () => use(tryLock(NAME, options)),
   'acquire a file that is there': () => use(tryLock(NAME, options)),
+  'acquire a new file under a strict umask': () => {
+    process.umask(0o077);
+    return use(tryLock(NAME, options));
+  },
+  'acquire a file that flock made': () => {
+    disarm();
+    rmSync(path);
+    writeFileSync(path, '');
+    arm();
+    return use(tryLock(NAME, options));
+  },
   'acquire as a reader': () => use(tryLock(NAME, { ...options, shared: true })),
   release: () => {
     disarm();
@@ -87,6 +116,16 @@ const scenarios = {
     arm();
     held.release();
     return 'released';
+  },
+  'acquire in scope user': () => use(tryLock(NAME, options)),
+  'keep the file looking used': () => {
+    disarm();
+    const held = addon.tryAcquire(path, false, '', false);
+    arm();
+    addon.touch(held);
+    disarm();
+    addon.release(held);
+    return 'touched';
   },
   'ask for a held one': async () => {
     disarm();
@@ -103,8 +142,7 @@ const scenarios = {
     const other = await holder();
     arm();
     const pending = lock(NAME, { ...options, wait: true });
-    await waits(pending);
-    await other.end();
+    await waits(pending).finally(other.end);
     return use(await pending);
   },
   'wait, blocking, until time runs out': async () => {
@@ -129,6 +167,8 @@ const scenarios = {
       return use(await pending);
     } finally {
       disarm();
+      // Where the thread can't be told, it waits on, and lets go at once of what it gets.
+      if (fault[0] === PTHREAD_KILL) await other.end();
       await until(() => inspect(NAME, options).waiters === 0);
       await other.end();
     }
@@ -156,16 +196,10 @@ const scenarios = {
   },
   'become a program that holds it': () => {
     const judge = 'flock --nonblock "$0" true && echo free || echo held';
-    const args = ['run', NAME, '--directory', directory, '--', 'sh', '-c', judge, path];
-    const { status, signal, stdout, stderr } = spawnSync(
-      process.execPath,
-      [join(dist, 'cli.js'), ...args],
-      { encoding: 'utf8' },
-    );
-    if (status === 0) return stdout.trim();
-    const told = signal === 'SIGABRT' ? stderr.includes('bad_alloc') : stderr !== '';
-    return told ? 'refused' : `ended with ${signal ?? status}`;
+    return cli(LIMITED, 'run', NAME, '--directory', directory, '--', 'sh', '-c', judge, path);
   },
+  'become a program that ends with this one': () =>
+    cli([process.execPath], '--under', String(process.pid), 'echo', 'started'),
   'end the holder': async () => {
     disarm();
     const other = await holder();
@@ -178,8 +212,8 @@ const scenarios = {
   },
 };
 
-if (scenario !== 'acquire a new file') tryLock(NAME, options).release();
-checkRunning(NAME, options);
+if (!scenario.startsWith('acquire a new file')) tryLock(NAME, { directory }).release();
+checkRunning(NAME, { directory });
 spawnSync('true', { env: plainEnv });
 await once(spawn('true', { env: plainEnv }), 'close'); // Node.js keeps a descriptor for its pipes
 const count = (what) => readdirSync(`/proc/self/${what}`).length;
@@ -192,7 +226,6 @@ try {
   const { name, code, syscall, errno, message } = error;
   outcome = { error: { name, code, syscall, errno, message, own: error instanceof LockError } };
 }
-const injected = seen();
 disarm();
 // Kept for the process: the queue of inotify and the table of mounts; a thread that waits for the
 // next wait, and the one that listens to the queue.
@@ -203,4 +236,4 @@ for (const what of ['fd', 'task']) {
     left[what] = count(what) - before[what];
   });
 }
-console.log(JSON.stringify({ ...outcome, seen: injected, left, free: isFree() }));
+console.log(JSON.stringify({ ...outcome, left, free: isFree() }));

@@ -14,11 +14,13 @@ const {
   ENOMEM,
   ENOSPC,
   EPERM,
+  ERANGE,
+  EROFS,
 } = constants.errno;
 
 /** The number of each is its place in preload.c. */
 export const CALLS = {
-  open64: { number: 1, errors: [EMFILE, ENFILE, EACCES, EINTR, EIO] },
+  open64: { number: 1, errors: [EMFILE, ENFILE, EACCES, EAGAIN, EINTR, EIO] },
   fstat64: { number: 2, errors: [EIO, ENOMEM] },
   lstat64: { number: 3, errors: [EIO, EACCES] },
   flock: { number: 4, errors: [ENOLCK, EINTR, EIO] },
@@ -39,5 +41,44 @@ export const CALLS = {
   opendir: { number: 20, errors: [EMFILE] },
   readlinkat: { number: 21, errors: [ENOENT] },
   execvp: { number: 22, errors: [ENOMEM] },
-  'operator new': { number: 18, errors: [ENOMEM] },
+  prctl: { number: 24, errors: [EPERM] },
+  tee: { number: 25, errors: [ENOMEM] },
+  getrlimit64: { number: 26, errors: [EPERM] },
+  setrlimit64: { number: 27, errors: [EPERM] },
+  prlimit64: { number: 28, errors: [EPERM] },
+  readdir64: { number: 29, errors: [ENOENT] },
+  pthread_kill: { number: 30, errors: [EAGAIN] },
+  futimens: { number: 31, errors: [EACCES, EROFS] },
+  getpwuid_r: { number: 32, errors: [EIO, EMFILE, ERANGE] },
+  'operator new': { number: 18, errors: [ENOMEM], symbol: '_Znwm' },
 };
+
+/** What the addon calls besides: a pattern, and why it is not made to fail. */
+export const EXCEPTIONS = [
+  [
+    /^napi_/,
+    'of Node.js, which comes before what is preloaded; it ends the process without memory',
+  ],
+  [
+    /^_ZN?K?St|^_ZSt|^__throw/,
+    'libstdc++, which fails by operator new alone: counted where that is for the addon',
+  ],
+  [/^_Znam$/, 'operator new[]: for calls from JavaScript with seven arguments; there are none'],
+  [/^_Zd[al]Pv/, 'operator delete: does not fail'],
+  [
+    /^(__cxa_|_ITM_|__gmon_|__tls_|__errno_|__gxx_|_Unwind_|__stack_chk_|__libc_)/,
+    "the compiler's and the C library's own support",
+  ],
+  [/^_ZTV/, 'data'],
+  [/^(__)?(mem|str)\w+$/, 'computes'],
+  [/^(get(eu|p|pp)id|pthread_self|sched_yield)$/, 'does not fail'],
+  [/^(closedir|dirfd)$/, 'fails for what opendir did not return alone'],
+  [/^(raise|signal)$/, 'fails for a number that is no signal alone'],
+  [
+    /^(sig(empty|fill)set|sigdelset|pthread_sigmask|pthread_attr_\w+)$/,
+    'fails for wrong arguments alone, and they are constants',
+  ],
+  [/^pthread_(mutex|cond)_\w+$/, 'fails for a mutex that is misused alone'],
+  [/^(__sigsetjmp|siglongjmp)$/, 'does not fail'],
+  [/^nanosleep$/, 'EINTR makes a millisecond shorter, and who slept looks again'],
+];

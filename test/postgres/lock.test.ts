@@ -31,19 +31,23 @@ describe('a lock', () => {
   test('is held by one session until it is released', async () => {
     const name = freshName();
     const held = await lock(name, at);
-    expect(held).toMatchObject({ name, shared: false, held: true, token: 1n });
+    expect(held).toMatchObject({ name, shared: false, held: true, token: expect.any(BigInt) });
     expect(held.path).toBe(`postgresql://127.0.0.1:${server.port}/postgres`);
     expect(await tryLock(name, at)).toBeNull();
     const error = await lock(name, at).catch((reason) => reason);
     expect(error).toBeInstanceOf(LockHeldError);
     expect(error).toBeInstanceOf(LockError);
     expect(error).toMatchObject({ code: 'LOCK_HELD', lockName: name });
-    expect(error.holder).toMatchObject({ pid: process.pid, hostname: hostname(), token: 1n });
+    expect(error.holder).toMatchObject({
+      pid: process.pid,
+      hostname: hostname(),
+      token: held.token,
+    });
     await held.release();
     await held.release();
     expect(held.held).toBe(false);
     const next = await tryLock(name, at);
-    expect(next?.token).toBe(2n);
+    expect(next?.token).toBe(held.token + 1n);
     await next?.release();
     await settled();
   });
@@ -107,22 +111,32 @@ describe('a lock', () => {
   test('has the next token where those that were reserved are used up', async () => {
     const name = freshName();
     await (await lock(name, at)).release();
-    await server.sql('UPDATE kernel_lock_grant SET token = reserved - 3 WHERE name = $1', [name]);
+    const nearTheEnd = async () => {
+      const rows = await server.sql(
+        'UPDATE kernel_lock_grant SET token = reserved - 3 WHERE name = $1 RETURNING reserved',
+        [name],
+      );
+      return BigInt(rows[0]?.reserved as string);
+    };
+    const reserved = await nearTheEnd();
     await using connection = await connect(at);
-    const tokens = [];
+    const tokens: bigint[] = [];
     for (let i = 0; i < 6; i++) {
       const held = await connection.lock(name);
       tokens.push(held.token);
       await held.release();
     }
-    expect(tokens).toEqual([998n, 999n, 1000n, 1001n, 1002n, 1003n]);
-    await server.sql('UPDATE kernel_lock_grant SET token = reserved - 3 WHERE name = $1', [name]);
+    const [, , last, first = 0n] = tokens;
+    expect(last).toBe(reserved);
+    expect(first).toBeGreaterThan(reserved);
+    expect(tokens.slice(3)).toEqual([first, first + 1n, first + 2n]);
+    const used = await nearTheEnd();
     const readers = await Promise.all(
       Array.from({ length: 10 }, () => lock(name, { ...at, shared: true })),
     );
     const theirs = readers.map(({ token }) => token).sort((a, b) => Number(a - b));
     expect(new Set(theirs).size).toBe(10);
-    expect(theirs[0]).toBe(1998n);
+    expect(theirs[0]).toBe(used - 2n);
     await Promise.all(readers.map((reader) => reader.release()));
     const writer = await connection.lock(name);
     expect(writer.token).toBeGreaterThan(theirs[9] as bigint);
@@ -133,12 +147,22 @@ describe('a lock', () => {
 
   test('runs a function, and is released after it in any case', async () => {
     const name = freshName();
-    expect(await withLock(name, at, ({ held, token }) => [held, token])).toEqual([true, 1n]);
+    expect(await withLock(name, at, ({ held, name: mine }) => [held, mine])).toEqual([true, name]);
     await expect(
       withLock(name, at, () => {
         throw new Error('mine');
       }),
     ).rejects.toThrow('mine');
+    // Who has lost it meanwhile is told, although the function went on.
+    const lost = withLock(name, at, async ({ signal }) => {
+      const aborted = new Promise((resolve) => signal.addEventListener('abort', resolve));
+      await expect(killRunning(name, at)).rejects.toMatchObject({ code: 'LOCK_DEADLOCK' });
+      for (const pid of await server.sessions()) {
+        await server.sql('SELECT pg_terminate_backend($1)', [pid]);
+      }
+      await aborted;
+    });
+    await expect(lost).rejects.toMatchObject({ code: 'LOCK_LOST' });
     await settled();
   });
 });
@@ -212,7 +236,7 @@ describe('a connection', () => {
     await expect.poll(() => server.locks()).toEqual({ held: 1, waiting: 1 });
     await first?.release();
     const third = await waits;
-    expect(third.token).toBe(2n);
+    expect(third.token).toBe((first?.token ?? 0n) + 1n);
     await third.release();
     const readers = await Promise.all([1, 2, 3].map(() => connection.lock(name, { shared: true })));
     expect(new Set(readers.map(({ token }) => token)).size).toBe(3);
@@ -277,6 +301,35 @@ describe('who holds it', () => {
     expect(error.unknown[0]).toContain('another program');
     expect(await killRunning(name, at)).toBe(true);
     await psql.end().catch(() => {});
+    await settled();
+  });
+
+  test('is not this process where it has the same pid on the same host', async () => {
+    const name = freshName();
+    const alone = ['unshare', '--pid', '--fork', '--kill-child'];
+    const [one, two] = [
+      await Actor.start(server.url(), undefined, alone),
+      await Actor.start(server.url(), undefined, alone),
+    ];
+    await one.ask('lock', name);
+    const error = await two.ask('lock', name).catch((reason: Error) => reason);
+    expect(error).toMatchObject({ code: 'LOCK_HELD' });
+    expect(String(error)).toContain('PID 1 ');
+    expect(String(error)).not.toContain('this process');
+  });
+
+  test('may not be ended by a role that is not the holder', async () => {
+    const name = freshName();
+    await server.sql('CREATE ROLE another LOGIN');
+    const held = await lock(name, at);
+    const theirs = { connectionString: server.url('another') };
+    expect(await inspect(name, theirs)).toMatchObject({ held: true });
+    await server.sql('GRANT SELECT ON kernel_lock, kernel_lock_grant TO another');
+    const { unknown } = await inspect(name, theirs);
+    expect(unknown.join()).toContain('pg_read_all_stats');
+    await expect(killRunning(name, theirs)).rejects.toMatchObject({ code: 'LOCK_PERMISSION' });
+    expect(held.held).toBe(true);
+    await held.release();
     await settled();
   });
 
