@@ -70,6 +70,7 @@ export function describeProcess(pid: number): ProcessFacts {
     cwd,
     uid: undefined,
     soleUid: undefined,
+    processGroup: undefined,
     user,
     status,
     cpuPercent:

@@ -14,6 +14,8 @@ export interface ProcessFacts {
   uid: number | undefined;
   /** The same, where the process can have no other: a setuid program's has its starter's too. */
   soleUid: number | undefined;
+  /** POSIX's, where the kernel tells: a child is in its parent's unless either has changed that. */
+  processGroup: number | undefined;
   user: string | undefined;
   status: string | undefined;
   cpuPercent: number | undefined;

@@ -46,6 +46,7 @@ export function describeProcess(pid: number): ProcessFacts {
     cwd: cwd ?? undefined,
     uid: status.uid,
     soleUid: status.soleUid,
+    processGroup: stat.processGroup,
     user: status.uid === undefined ? undefined : userName(status.uid),
     status: stateName(stat.state),
     cpuPercent:
@@ -66,6 +67,7 @@ const GONE: ProcessFacts = {
   cwd: undefined,
   uid: undefined,
   soleUid: undefined,
+  processGroup: undefined,
   user: undefined,
   status: undefined,
   cpuPercent: undefined,

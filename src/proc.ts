@@ -40,6 +40,7 @@ export function deviceNumber(device: bigint): string {
 /** The fields of /proc/PID/stat that matter here; times in clock ticks. */
 export interface ProcessStat {
   state: string;
+  processGroup: number | undefined;
   cpuTicks: number;
   startTicks: number;
 }
@@ -49,11 +50,16 @@ export function parseStat(text: string): ProcessStat | undefined {
   const end = text.lastIndexOf(')');
   if (end < 0) return undefined;
   const fields = text.slice(end + 2).split(' ');
-  const [state, utime, stime, start] = [fields[0], fields[11], fields[12], fields[19]];
+  const [state, group, utime, stime, start] = [0, 2, 11, 12, 19].map((field) => fields[field]);
   if (state === undefined || !isDigits(utime) || !isDigits(stime) || !isDigits(start)) {
     return undefined;
   }
-  return { state, cpuTicks: Number(utime) + Number(stime), startTicks: Number(start) };
+  return {
+    state,
+    processGroup: isDigits(group) ? Number(group) || undefined : undefined, // 0: of another namespace
+    cpuTicks: Number(utime) + Number(stime),
+    startTicks: Number(start),
+  };
 }
 
 /** When the system was booted, from /proc/stat, in seconds since 1970. */
@@ -160,6 +166,6 @@ function unescapeOctal(text: string): string {
   );
 }
 
-function isDigits(text: string | undefined): boolean {
+function isDigits(text: string | undefined): text is string {
   return text !== undefined && /^\d{1,15}$/.test(text); // what a number holds exactly
 }

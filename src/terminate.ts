@@ -65,9 +65,10 @@ const { EACCES, EMFILE, ENFILE, ENOMEM, ENOSYS, EPERM, ESRCH } = constants.errno
  * meanwhile is left alone, even where it got the pid of the first.
  *
  * Who holds on to the lock after the process that acquired it is asked in turn. On Linux only where
- * it is of that one's user (where that one has ended: of the only user who can have opened the lock
- * file in that way), because any process that accepts descriptors can be sent that of a lock. macOS
- * and Windows do not tell the two apart: whoever has the lock there counts as having acquired it.
+ * it is of that one's user, and for root's in its process group; or, where that one has ended, of
+ * the only user who can have opened the lock file in that way. For any process that accepts
+ * descriptors can be sent that of a lock. macOS and Windows do not tell the two apart: whoever has
+ * the lock there counts as having acquired it.
  *
  * No stranger is hit: Linux (5.3 and newer) and Windows signal through a handle that pins the very
  * process that was verified to hold the lock. Linux before 5.3 and macOS have none: there the pid
@@ -75,9 +76,9 @@ const { EACCES, EMFILE, ENFILE, ENOMEM, ENOSYS, EPERM, ESRCH } = constants.errno
  * verification and `kill(2)`.
  *
  * @throws (rejects) LockError `LOCK_TIMEOUT` when a holder still holds after `timeout`,
- *   `LOCK_PERMISSION` when one may not be signalled, or has a stranger's lock, `LOCK_SYSTEM` when it can't be (no descriptor
- *   left), `LOCK_DEADLOCK` when this process is the holder, `LOCK_INVALID_NAME`,
- *   `LOCK_INVALID_OPTION`.
+ *   `LOCK_PERMISSION` when one may not be signalled, or did not acquire it and may have been sent it,
+ *   `LOCK_SYSTEM` when it can't be (no descriptor left), `LOCK_DEADLOCK` when this process is the
+ *   holder, `LOCK_INVALID_NAME`, `LOCK_INVALID_OPTION`.
  */
 export async function killRunning(name: string, options: KillOptions = {}): Promise<boolean> {
   const termination = await terminate(name, options);
@@ -228,7 +229,7 @@ function isHolder(
   const callers = new LockTable().callersOf(pid, path)?.filter(incumbent);
   if (callers !== undefined) {
     const isOne = (caller: number) =>
-      caller === pid || isHeir(pid, caller, path, incumbent(caller)?.uid);
+      caller === pid || isHeir(pid, caller, path, incumbent(caller));
     return callers.some(isOne) || (callers.length > 0 && NOT_ACQUIRED);
   }
   const agrees =

@@ -96,6 +96,7 @@ describe('texts of /proc', () => {
       fc.property(hostile, (name) => {
         expect(parseStat(`7 (${name}) ${tail}`)).toEqual({
           state: 'S',
+          processGroup: 2,
           cpuTicks: 200,
           startTicks: 4242,
         });

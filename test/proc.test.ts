@@ -56,6 +56,7 @@ describe('/proc/PID/stat', () => {
   test.each(['node', 'a) R 1 (b', '((', ') ', 'a b c', ''])('of a process called %j', (name) => {
     expect(parseStat(`77 (${name}) ${tail}`)).toEqual({
       state: 'S',
+      processGroup: 2,
       cpuTicks: 200,
       startTicks: 4242,
     });
@@ -73,15 +74,26 @@ test('/proc/PID/status', () => {
   expect(parseStatus(text)).toEqual({
     state: 'S',
     uid: 1000,
+    soleUid: undefined,
     innerPids: [17, 1],
     memoryBytes: 2_097_152,
   });
   expect(parseStatus('')).toEqual({
     state: undefined,
     uid: undefined,
+    soleUid: undefined,
     innerPids: [],
     memoryBytes: undefined,
   });
+});
+
+test.each([
+  ['7\t7\t7', 7],
+  ['0\t0\t0', 0],
+  ['8\t7\t7', undefined],
+  ['7\t7\t8', undefined],
+])('the sole user of %j', (uids, uid) => {
+  expect(parseStatus(`Uid:\t${uids}\t7\n`).soleUid).toBe(uid);
 });
 
 test('/proc/stat', () => {

@@ -1,10 +1,16 @@
 // A descriptor of a held lock can be sent to any process that accepts descriptors. Having been sent
 // one must get nobody killed.
-import { chmodSync, copyFileSync, readFileSync, writeFileSync } from 'node:fs';
+import { chmodSync, copyFileSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, type TestContext, test } from 'vitest';
 import { inspect, killRunning, lockPath } from '../dist/index.js';
-import { AS_NOBODY, NOBODY, requirePython, requireRoot } from './support/requires.js';
+import {
+  AS_NOBODY,
+  NOBODY,
+  requireProgram,
+  requirePython,
+  requireRoot,
+} from './support/requires.js';
 import { CLI, type Running, run, start } from './support/run.js';
 import { freshDirectory } from './support/scratch.js';
 
@@ -41,9 +47,10 @@ interface Case {
   program?: string[];
 }
 
+/** In a process group of its own, as services are. */
 function startAs(prefix: string[], ...words: string[]): Running {
   const [command = '', ...args] = [...prefix, ...words];
-  return start(command, args, { stdio: ['pipe', 'pipe', 'pipe'] });
+  return start(command, args, { stdio: ['pipe', 'pipe', 'pipe'], detached: true });
 }
 
 /** The hostile user has acquired `bot`, and sent its descriptor to somebody else's process. */
@@ -132,21 +139,29 @@ describe('a process that was sent the descriptor of a lock', () => {
     await livesOn(receiver);
   });
 
-  test('is not killed though the sender has become a setuid program', async (context) => {
-    requireRoot(context);
-    const directory = sticky();
-    const program = join(freshDirectory(), 'sleep');
-    copyFileSync('/bin/sleep', program);
-    chmodSync(program, 0o4755);
-    const { sender, receiver } = await sent(context, directory, { program: [program, '60'] });
-    const uids = () => /^Uid:.*$/m.exec(readFileSync(`/proc/${sender.pid}/status`, 'utf8'))?.[0];
-    await expect.poll(uids, POLL).toBe(`Uid:\t${NOBODY - 1}\t0\t0\t0`);
-    const { status, stderr } = await run(...split(kill(directory, '--force')));
-    expect({ status, stderr }).toMatchObject({ status: 3 });
-    expect(stderr).toContain(refusalOf(receiver, 'root'));
-    expect((await sender.finished).status).toBe('SIGKILL');
-    await livesOn(receiver);
-  });
+  // The second as sudo does, while it asks for the password.
+  test.for([
+    ['is a setuid program', '/bin/sleep', [], NOBODY - 1],
+    ['is root altogether', '/usr/bin/setpriv', ['--reuid', '0', 'sleep'], 0],
+  ] as const)(
+    'is not killed though the sender %s by now',
+    async ([, original, words, real], context) => {
+      requireRoot(context);
+      const directory = sticky();
+      const program = join(freshDirectory(), 'program');
+      copyFileSync(original, program);
+      chmodSync(program, 0o4755);
+      const options = { program: [program, ...words, '60'] };
+      const { sender, receiver } = await sent(context, directory, options);
+      const uids = () => /^Uid:.*$/m.exec(readFileSync(`/proc/${sender.pid}/status`, 'utf8'))?.[0];
+      await expect.poll(uids, POLL).toBe(`Uid:\t${real}\t0\t0\t0`);
+      const { status, stderr } = await run(...split(kill(directory, '--force')));
+      expect({ status, stderr }).toMatchObject({ status: 3 });
+      expect(stderr).toContain(refusalOf(receiver, 'root'));
+      expect((await sender.finished).status).toBe('SIGKILL');
+      await livesOn(receiver);
+    },
+  );
 
   test('is not killed by a user who is not root, either', async (context) => {
     requireRoot(context);
@@ -173,6 +188,22 @@ describe('a process that was sent the descriptor of a lock', () => {
       });
       for (const { finished } of asked) expect((await finished).status).toBe('SIGTERM');
     }
+  });
+});
+
+test('the command of root’s flock(1) is ended after it, though others can open the lock file', async (context) => {
+  requireRoot(context);
+  requireProgram(context, 'flock');
+  const directory = sticky();
+  const path = lockPath('bot', { directory });
+  const flock = startAs([], 'flock', path, 'sh', '-c', 'echo $$; exec sleep 60');
+  await flock.says('\n');
+  expect(statSync(path).mode & 0o044).toBe(0o044);
+  const { status, stdout } = await run(...split(kill(directory)));
+  const { stdout: command } = await flock.finished;
+  expect({ status, stdout }).toEqual({
+    status: 0,
+    stdout: `Application 'bot': stopped (PID ${flock.pid}, PID ${command.trim()})\n`,
   });
 });
 
