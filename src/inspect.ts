@@ -1,6 +1,6 @@
-import { readdirSync } from 'node:fs';
+import { lstatSync, readdirSync, type Stats } from 'node:fs';
 import { type LockError, LockPathError, LockSystemError } from './errors.js';
-import type { FileLocks, LockHolder, ProcessFacts } from './kernel.js';
+import { type FileLocks, type LockHolder, type ProcessFacts, UNLOCKED } from './kernel.js';
 import { checkInput, checkOptions, LOCATION_OPTIONS } from './options.js';
 import { type OwnerRecord, readRecord } from './owner.js';
 import { lockDirectory, lockFile, nameOfFile } from './path.js';
@@ -11,7 +11,8 @@ import type { Holder, LocationOptions, LockStatus } from './types.js';
 /**
  * Who holds the lock now, as the kernel has it: it reads the kernel's lock table and tries no
  * lock itself, so it disturbs neither a holder nor a starter. A lock that never existed is
- * not held. One exception: inside a PID namespace (a container) the table does not show who is
+ * not held; where something else than a regular file stands in the place of the lock file, nobody can
+ * acquire it, and `unknown` says so. One exception: inside a PID namespace (a container) the table does not show who is
  * outside; a lock that nobody visible holds is tried there for an instant, and this package's
  * starters look again before they refuse.
  *
@@ -67,7 +68,7 @@ export function list(options: LocationOptions = {}): LockStatus[] {
 export function checkRunning(name: string, options: LocationOptions = {}): boolean {
   const path = lockFile(name, checkInput(name, options, LOCATION_OPTIONS));
   try {
-    return new LockTable().isHeld(path);
+    return whatElse(path) === undefined && new LockTable().isHeld(path);
   } catch (cause) {
     throw unreadable(cause, name, path);
   }
@@ -75,12 +76,32 @@ export function checkRunning(name: string, options: LocationOptions = {}): boole
 
 /** What the kernel says of the lock. Throws `LOCK_PERMISSION` where it may not be asked. */
 export function locksOn(name: string, path: string, table?: LockTable): FileLocks {
+  const other = whatElse(path);
+  if (other !== undefined) return { ...UNLOCKED, waiters: undefined, unknown: [notLocked(other)] };
   try {
     return holdersOnly(path, (table ?? new LockTable()).locksOn(path));
   } catch (cause) {
     throw unreadable(cause, name, path);
   }
 }
+
+// What stands at the path, if that is no lock file. Whoever has that locked holds no lock of ours.
+function whatElse(path: string): string | undefined {
+  let stat: Stats | undefined;
+  try {
+    stat = lstatSync(path, { throwIfNoEntry: false });
+  } catch {
+    return undefined; // asking the kernel will fail too, and tell
+  }
+  if (stat === undefined || stat.isFile()) return undefined;
+  if (stat.isSymbolicLink()) return 'a symbolic link';
+  if (stat.isDirectory()) return 'a directory';
+  if (stat.isFIFO()) return 'a FIFO';
+  return stat.isSocket() ? 'a socket' : 'a device';
+}
+
+const notLocked = (other: string) =>
+  `Whether it is running is not known: ${other} stands in the place of its lock file, so nobody can acquire the lock, and who did before can not be found`;
 
 // Where the kernel does not tell holders from waiters, or names nobody, the record tells who holds
 // it, if that process lives (and is among those that the kernel names); else nobody is named.

@@ -118,6 +118,12 @@ export function unknownLines(unknown: readonly string[]): string[] {
   return unknown.map((reason) => `❔ ${printable(reason)}`);
 }
 
+/** What is said where nobody is known to hold the lock. */
+export function notRunning(name: string, unknown: readonly string[]): string {
+  const state = unknown.length > 0 ? 'UNKNOWN' : 'NOT RUNNING';
+  return [`Application '${name}': ${state}`, ...unknownLines(unknown)].join('\n');
+}
+
 /** What a second instance says before it gives up. */
 export function conflictReport(
   name: string,

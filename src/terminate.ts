@@ -46,6 +46,8 @@ export interface Termination {
   refusals: Map<number, SystemFailure>;
   /** Who has acquired it since. They are left alone. */
   successors: Holder[];
+  /** Why something of this is not known; see `LockStatus.unknown`. */
+  unknown: readonly string[];
 }
 
 const DEFAULT_TIMEOUT = 10_000;
@@ -131,6 +133,7 @@ export async function terminate(name: string, options: KillOptions = {}): Promis
       refusals,
       successors:
         others.length === 0 ? [] : statusOf(name, path, { ...locks, holders: others }).holders,
+      unknown: locks.unknown ?? [],
     };
   };
   if (!first.held) return ended('none', first);

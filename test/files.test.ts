@@ -17,9 +17,20 @@ import {
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
-import { inspect, LockPathError, list, lock, lockPath, lockSync, tryLock } from '../dist/index.js';
+import {
+  checkRunning,
+  inspect,
+  killRunning,
+  LockPathError,
+  list,
+  lock,
+  lockPath,
+  lockSync,
+  tryLock,
+} from '../dist/index.js';
 import { Actor } from './support/actor.js';
 import { AS_NOBODY, requireProgram, requireRoot } from './support/requires.js';
+import { cli, start } from './support/run.js';
 import { freshDirectory } from './support/scratch.js';
 
 function refusal(directory: string): unknown {
@@ -64,7 +75,8 @@ describe('something else in the place of the lock file is refused and left alone
     expect(lstatSync(path).mode).toBe(before.mode);
     if (existsSync(`${path}.target`))
       expect(readFileSync(`${path}.target`, 'utf8')).toBe('precious');
-    expect(inspect('bot', { directory }).held).toBe(false);
+    const kind = /^a (symlink|FIFO|directory|socket)/.exec(label)?.[0];
+    expectUnknown(directory, kind?.replace('symlink', 'symbolic link'));
   });
 
   test('a device', (context) => {
@@ -72,6 +84,46 @@ describe('something else in the place of the lock file is refused and left alone
     const directory = freshDirectory();
     spawnSync('mknod', [join(directory, 'bot.lock'), 'c', '1', '3']);
     expect(refusal(directory)).toMatchObject({ code: 'LOCK_UNSAFE_PATH' });
+    expectUnknown(directory, 'a device');
+  });
+
+  /** `kind`: what is told to be there; a regular file is a lock file, whatever its links. */
+  function expectUnknown(directory: string, kind: string | undefined): void {
+    const reason = `${kind} stands in the place of its lock file`;
+    const unknown = kind === undefined ? [] : [expect.stringContaining(reason)];
+    expect(inspect('bot', { directory })).toMatchObject({ held: false, holders: [], unknown });
+    expect(checkRunning('bot', { directory })).toBe(false);
+    expect(list({ directory })).toEqual([]);
+  }
+
+  test('who asks on the command line is told', async () => {
+    const directory = freshDirectory();
+    mkdirSync(join(directory, 'bot.lock'));
+    for (const command of ['check', 'kill']) {
+      const { status, stdout } = await cli(command, 'bot', '--directory', directory);
+      expect(stdout).toMatch(
+        /^Application 'bot': UNKNOWN\n❔ Whether it is running is not known: a directory stands .*\n$/,
+      );
+      expect(status).toBe(1);
+      const asked = await cli(command, 'bot', '--json', '--directory', directory);
+      expect(JSON.parse(asked.stdout)).toMatchObject({
+        unknown: [expect.stringContaining('a directory')],
+      });
+    }
+  });
+
+  test('and whoever has locked it is not killed', async (context) => {
+    requireProgram(context, 'flock');
+    const directory = freshDirectory();
+    const path = join(directory, 'bot.lock');
+    mkdirSync(path);
+    const words = [path, 'sh', '-c', 'echo on; read line'];
+    const { child, says, finished } = start('flock', words, { stdio: ['pipe', 'pipe', 'pipe'] });
+    await says('on');
+    expectUnknown(directory, 'a directory');
+    expect(await killRunning('bot', { directory, force: true })).toBe(false);
+    child.stdin?.end('\n');
+    expect((await finished).status).toBe(0);
   });
 });
 

@@ -1,5 +1,5 @@
 import { connect, type ServerOptions } from '../postgres.js';
-import { isVisible, nameOf, pids, printable, stillRunning } from '../report.js';
+import { isVisible, nameOf, notRunning, pids, printable, stillRunning } from '../report.js';
 import { terminate } from '../terminate.js';
 import type { Call } from './args.js';
 import { printError, printJson, printLine, warnIfPrivate } from './output.js';
@@ -7,17 +7,17 @@ import { serverOf } from './server.js';
 
 const EXIT = { gone: 0, none: 1, running: 3, denied: 3 };
 
-/** Exit status 0: gone, 1: none was running, 3: still running, or not permitted. */
+/** Exit status 0: gone, 1: none was running, or is known to, 3: still running, or not permitted. */
 export async function kill(call: Call): Promise<number> {
   const { name, force, timeout, location } = call;
   const server = serverOf(call);
   if (server !== undefined) return killOnServer(call, server);
   const termination = await terminate(name, { ...location, force, timeout });
   warnIfPrivate(call);
-  const { outcome, holders, remaining, refusals, successors } = termination;
+  const { outcome, holders, remaining, refusals, successors, unknown } = termination;
   if (call.json) {
     const refused = [...refusals].map(([pid, { message }]) => ({ pid, message }));
-    printJson({ name, outcome, holders, remaining, refused, successors });
+    printJson({ name, outcome, holders, remaining, refused, successors, unknown });
   } else if (outcome === 'gone') {
     const who = pids(holders.filter(isVisible)) || 'the holder, which can not be seen from here';
     printLine(`Application '${name}': stopped (${who})`);
@@ -25,7 +25,7 @@ export async function kill(call: Call): Promise<number> {
       printLine(`A new instance has started meanwhile, and was left alone (${pids(successors)})`);
     }
   } else if (outcome === 'none') {
-    printLine(`Application '${name}': NOT RUNNING`);
+    printLine(notRunning(name, unknown));
   } else {
     const why = stillRunning(termination, force, '--force');
     printError(`Application '${name}': still running; ${why}`);
