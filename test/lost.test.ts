@@ -9,6 +9,7 @@ import {
   readFileSync,
   renameSync,
   rmSync,
+  statSync,
   symlinkSync,
   utimesSync,
   writeFileSync,
@@ -19,7 +20,7 @@ import { Worker } from 'node:worker_threads';
 import { describe, expect, onTestFinished, type TestContext, test } from 'vitest';
 import { type Lock, LockLostError, lockPath, lockSync, withLock } from '../dist/index.js';
 import { Actor } from './support/actor.js';
-import { requireProgram, requireRoot } from './support/requires.js';
+import { AS_HOSTILE, AS_NOBODY, requireProgram, requireRoot } from './support/requires.js';
 import { run, start } from './support/run.js';
 import { freshDirectory } from './support/scratch.js';
 
@@ -147,6 +148,59 @@ describe('the signal aborts within 100 ms when', () => {
       const held = lockSync('bot', { directory });
       return lose(held, () => execFileSync('umount', ['-l', directory]));
     });
+  });
+});
+
+describe('in a directory such as /tmp', () => {
+  const changes: Record<string, string[]> = {
+    deletes: ['rm', '-f', 'bot.lock'],
+    renames: ['mv', 'bot.lock', 'other.lock'],
+    replaces: ['sh', '-c', 'touch new && mv -f new bot.lock'],
+  };
+
+  function sticky(): { directory: string; path: string } {
+    const directory = freshDirectory();
+    chmodSync(directory, 0o1777);
+    return { directory, path: lockPath('bot', { directory }) };
+  }
+
+  async function change(how: string, directory: string): Promise<void> {
+    const [command = '', ...args] = [...AS_HOSTILE, ...(changes[how] as string[])];
+    const { status, stderr } = await run(command, args, { cwd: directory });
+    if (status !== 0) throw new Error(stderr);
+  }
+
+  const users = { root: [], 'another user': AS_NOBODY };
+  const cases = Object.keys(changes).flatMap((how) =>
+    (['root', 'another user'] as const).map((user) => [how, user] as const),
+  );
+  test.for(cases)(
+    'the owner of the lock file %s it: a newcomer acquires beside %s, whose signal aborts',
+    async ([how, user], context) => {
+      requireRoot(context);
+      const { directory } = sticky();
+      const owner = await Actor.start({ prefix: AS_HOSTILE });
+      await owner.release(await owner.lock('bot', { directory }));
+      const holder = await Actor.start({ prefix: users[user] });
+      const held = await holder.lock('bot', { directory });
+      await holder.ask('watch', held, 'lost');
+      const newcomer = await Actor.start({ prefix: AS_NOBODY });
+      expect(await newcomer.tryLock('bot', { directory })).toBeNull();
+      await change(how, directory);
+      expect(await holder.event('lost')).toMatchObject({ error: { code: 'LOCK_LOST' } });
+      expect(await newcomer.tryLock('bot', { directory })).not.toBeNull();
+    },
+  );
+
+  test.for(Object.keys(changes))('nobody %s the lock file of another', async (how, context) => {
+    requireRoot(context);
+    const { directory, path } = sticky();
+    const held = lockSync('bot', { directory });
+    const { ino } = statSync(path);
+    await expect(change(how, directory)).rejects.toThrow('not permitted');
+    expect(statSync(path).ino).toBe(ino);
+    expect(held.signal.aborted).toBe(false);
+    held.release();
   });
 });
 

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { describe, expect, type TestContext, test } from 'vitest';
 import { inspect, killRunning, lockPath } from '../dist/index.js';
 import {
+  AS_HOSTILE,
   AS_NOBODY,
   NOBODY,
   requireProgram,
@@ -14,8 +15,6 @@ import {
 import { CLI, type Running, run, start } from './support/run.js';
 import { freshDirectory } from './support/scratch.js';
 
-/** The hostile user; the others are root and NOBODY. */
-const AS_HOSTILE = AS_NOBODY.map((word) => (word === String(NOBODY) ? String(NOBODY - 1) : word));
 const POLL = { timeout: 20_000, interval: 10 };
 
 const RECEIVER = `import os, socket, sys

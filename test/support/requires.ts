@@ -34,6 +34,11 @@ export const AS_NOBODY = [
   '--clear-groups',
 ];
 
+/** The same for the one that attacks, where `NOBODY` and root are attacked. */
+export const AS_HOSTILE = AS_NOBODY.map((word) =>
+  word === String(NOBODY) ? String(NOBODY - 1) : word,
+);
+
 /** A Python that has the module, for whom `prefix` runs it as. */
 export function requirePython(
   context: TestContext,
