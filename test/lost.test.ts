@@ -18,7 +18,7 @@ import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import { describe, expect, onTestFinished, type TestContext, test } from 'vitest';
-import { type Lock, LockLostError, lockPath, lockSync, withLock } from '../dist/index.js';
+import { inspect, type Lock, LockLostError, lockPath, lockSync, withLock } from '../dist/index.js';
 import { Actor } from './support/actor.js';
 import { AS_HOSTILE, AS_NOBODY, requireProgram, requireRoot } from './support/requires.js';
 import { run, start } from './support/run.js';
@@ -191,6 +191,17 @@ describe('in a directory such as /tmp', () => {
       expect(await newcomer.tryLock('bot', { directory })).not.toBeNull();
     },
   );
+
+  test('who holds a lock file that its owner renames holds the other name by now', async (context) => {
+    requireRoot(context);
+    const { directory } = sticky();
+    const owner = await Actor.start({ prefix: AS_HOSTILE });
+    await owner.release(await owner.lock('bot', { directory }));
+    const held = lockSync('bot', { directory });
+    await change('renames', directory);
+    expect(inspect('other', { directory }).holders).toMatchObject([{ pid: process.pid }]);
+    held.release();
+  });
 
   test.for(Object.keys(changes))('nobody %s the lock file of another', async (how, context) => {
     requireRoot(context);
