@@ -3,14 +3,19 @@
 
    A path names an inode or nothing; flock belongs to an inode. CONTENDERS processes go through it.
    -DNO_INODE_CHECK leaves out the comparison after flock.
-   -DREADERS makes the odd ones readers.
+   -DREADERS=N makes the first N readers. One more spoils the files, three times at most, when it has
+   the lock.
    -DROGUE lets somebody who holds nothing touch the path; then two can be inside, and what has to
    hold is that one of them is told. */
 
 #ifndef CONTENDERS
 #define CONTENDERS 2
 #endif
+#ifndef READERS
+#define READERS 0
+#endif
 #define INODES 4
+#define DEEDS 3
 #define NONE 0
 
 byte path = NONE;          /* the inode that the path names */
@@ -69,6 +74,7 @@ inline meddle() {
 
 proctype contender(bool shared; bool spoils) {
   byte fd = NONE;
+  byte deeds = 0;
 start:
   open_or_create(fd);
   /* One that does not wait gives up here; one that waits may be cancelled. */
@@ -89,9 +95,12 @@ start:
 #endif
   if
   :: spoils -> /* a holder that does to the file what nobody should, and is not inside */
-    atomic { meddle() };
+    atomic { meddle(); deeds++ };
     unlock(fd, shared);
-    goto ended
+    if
+    :: deeds < DEEDS -> goto start
+    :: goto ended
+    fi
   :: else
   fi;
   atomic {
@@ -125,7 +134,7 @@ ended:
 proctype rogue() {
   byte deeds = 0;
   do
-  :: deeds < 3 -> atomic { meddle(); deeds++; assert(UNTOLD_ALONE) }
+  :: deeds < DEEDS -> atomic { meddle(); deeds++; assert(UNTOLD_ALONE) }
   :: break
   od
 }
@@ -136,11 +145,7 @@ init {
   atomic {
     do
     :: i < CONTENDERS ->
-#ifdef READERS
-      run contender(i % 2, false);
-#else
-      run contender(false, false);
-#endif
+      run contender(i < READERS, false);
       i++
     :: i == CONTENDERS -> break
     od;
