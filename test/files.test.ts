@@ -20,11 +20,12 @@ import { describe, expect, onTestFinished, test } from 'vitest';
 import { inspect, LockPathError, list, lock, lockPath, lockSync, tryLock } from '../dist/index.js';
 import { Actor } from './support/actor.js';
 import { AS_NOBODY, requireProgram, requireRoot } from './support/requires.js';
+import { start } from './support/run.js';
 import { freshDirectory } from './support/scratch.js';
 
-function refusal(directory: string): unknown {
+function refusal(directory: string, wait: boolean | number = false): unknown {
   try {
-    lockSync('bot', { directory }).release();
+    lockSync('bot', { directory, wait }).release();
   } catch (error) {
     return error;
   }
@@ -64,6 +65,19 @@ describe('something else in the place of the lock file is refused and left alone
     expect(lstatSync(path).mode).toBe(before.mode);
     if (existsSync(`${path}.target`))
       expect(readFileSync(`${path}.target`, 'utf8')).toBe('precious');
+    expect(inspect('bot', { directory }).held).toBe(false);
+  });
+
+  // Who follows the link finds that file locked.
+  test('a symlink to a file that somebody holds, with and without a wait', async (context) => {
+    requireProgram(context, 'flock');
+    const directory = freshDirectory();
+    const target = join(directory, 'target');
+    symlinkSync(target, join(directory, 'bot.lock'));
+    const holder = start('flock', ['-F', target, 'sh', '-c', 'echo locked; exec sleep 60']);
+    await holder.says('locked');
+    expect(refusal(directory)).toMatchObject({ code: 'LOCK_UNSAFE_PATH' });
+    expect(refusal(directory, 50)).toMatchObject({ code: 'LOCK_UNSAFE_PATH' });
     expect(inspect('bot', { directory }).held).toBe(false);
   });
 
