@@ -67,6 +67,27 @@ bool takes_record(const struct stat& status) {
          status.st_size == static_cast<off_t>(kRecordBytes);
 }
 
+// A time between two looks that no rhythm of another process can be in step with.
+void let_pass_some_time() {
+  constexpr long kMostNs = 16384;
+  struct timespec start;
+  struct timespec now;
+  ::clock_gettime(CLOCK_MONOTONIC, &start);
+  const long wanted = start.tv_nsec % kMostNs;
+  do {
+    ::clock_gettime(CLOCK_MONOTONIC, &now);
+  } while (now.tv_sec == start.tv_sec && now.tv_nsec - start.tv_nsec < wanted);
+}
+
+// To create a file waits for what others do to the directory just now. A lock file that
+// is made by it, because none was there, is the next round's.
+void let_changes_end(const std::string& path) {
+  const int fd = open_retrying(path.c_str(), O_RDWR | O_CREAT | O_EXCL | kOpenFlags, kFileMode);
+  if (fd < 0) return;
+  set_mode(fd);
+  ::close(fd);
+}
+
 bool still_at_path(const OpenFile& file, const std::string& path, nlink_t most_links) {
   struct stat status;
   return ::lstat(path.c_str(), &status) == 0 && status.st_dev == file.device &&
@@ -123,8 +144,9 @@ Outcome open_lock_file(const std::string& path, OpenFile& file) {
     file.marked_mode = (status.st_mode & kPermissionBits) | S_ISVTX;
   }
   // lstat finds the file first and counts its links then. One who links somebody's
-  // file to the path and unlinks it, over and over, gets between the two now and
-  // then (20 of 840,000 attempts; none with eight looks), but not each time. What is
+  // file to the path and unlinks it, over and over, gets between the two now and then,
+  // and stays there where the scheduler takes the processor away in the middle of an
+  // unlink; so it is looked at again and again, after such an unlink has ended. What is
   // marked is a lock file.
   constexpr int kLooks = 8;
   if ((status.st_mode & S_ISVTX) == 0) file.looks = kLooks;
@@ -135,6 +157,10 @@ Outcome open_lock_file(const std::string& path, OpenFile& file) {
 
 bool adopt(const OpenFile& file, const std::string& path) {
   for (int look = 0; look < file.looks; ++look) {
+    if (file.looks > 1) {
+      let_changes_end(path);
+      let_pass_some_time();
+    }
     if (!still_at_path(file, path, 1)) return false;
   }
   if (file.marked_mode != 0) ::fchmod(file.fd, file.marked_mode);

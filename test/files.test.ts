@@ -33,9 +33,9 @@ import { AS_NOBODY, requireProgram, requireRoot } from './support/requires.js';
 import { cli, start } from './support/run.js';
 import { freshDirectory } from './support/scratch.js';
 
-function refusal(directory: string): unknown {
+function refusal(directory: string, wait: boolean | number = false): unknown {
   try {
-    lockSync('bot', { directory }).release();
+    lockSync('bot', { directory, wait }).release();
   } catch (error) {
     return error;
   }
@@ -77,6 +77,19 @@ describe('something else in the place of the lock file is refused and left alone
       expect(readFileSync(`${path}.target`, 'utf8')).toBe('precious');
     const kind = /^a (symlink|FIFO|directory|socket)/.exec(label)?.[0];
     expectUnknown(directory, kind?.replace('symlink', 'symbolic link'));
+  });
+
+  // Who follows the link finds that file locked.
+  test('a symlink to a file that somebody holds, with and without a wait', async (context) => {
+    requireProgram(context, 'flock');
+    const directory = freshDirectory();
+    const target = join(directory, 'target');
+    symlinkSync(target, join(directory, 'bot.lock'));
+    const holder = start('flock', ['-F', target, 'sh', '-c', 'echo locked; exec sleep 60']);
+    await holder.says('locked');
+    expect(refusal(directory)).toMatchObject({ code: 'LOCK_UNSAFE_PATH' });
+    expect(refusal(directory, 50)).toMatchObject({ code: 'LOCK_UNSAFE_PATH' });
+    expect(inspect('bot', { directory }).held).toBe(false);
   });
 
   test('a device', (context) => {

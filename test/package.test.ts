@@ -2,7 +2,10 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { REPOSITORY } from './support/run.js';
+import { lockSync } from '../dist/index.js';
+import { requireProgram } from './support/requires.js';
+import { CLI, REPOSITORY, run } from './support/run.js';
+import { freshDirectory } from './support/scratch.js';
 
 const { scripts, dependencies, bin, files } = JSON.parse(
   readFileSync(join(REPOSITORY, 'package.json'), 'utf8'),
@@ -65,4 +68,61 @@ describe('the package', () => {
       'job_win.cc',
     ]);
   });
+});
+
+/** What a process and its threads did to start others, to reach the network and to change files. */
+async function deeds(args: string[]): Promise<string[]> {
+  const log = join(freshDirectory('strace'), 'log');
+  const calls = [
+    'socket,connect,bind,listen,execve,execveat,?fork,?vfork,clone,?clone3,?open,openat,?creat',
+    '?unlink,unlinkat,?rename,?renameat,?renameat2,?mkdir,mkdirat,?link,linkat,?symlink,symlinkat',
+  ];
+  const strace = ['-f', '-qq', '-e', 'signal=none', '-e', `trace=${calls}`, '-o', log];
+  const { status, stderr } = await run('strace', [...strace, process.execPath, ...args]);
+  expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
+  const lines = readFileSync(log, 'utf8').trim().split('\n');
+  return lines.filter((call) => !/CLONE_THREAD|O_RDONLY|O_PATH|<\.\.\. .* resumed>/.test(call));
+}
+
+/** The C library asks for the name of the user at this socket, where there is one. */
+const NAME_SERVICE = /socket\(AF_UNIX|"\/var\/run\/nscd\/socket"/;
+
+describe('a process that uses it', () => {
+  const directory = () => JSON.stringify(freshDirectory());
+  const acquire = () => [
+    ...['--input-type=module', '-e'],
+    `import { inspect, killRunning, list, lock, lockSync, withLock } from '${REPOSITORY}/dist/index.js';
+    const options = { directory: ${directory()} };
+    const held = lockSync('bot', options);
+    held.signal.addEventListener('abort', () => {});
+    const next = lock('bot', { ...options, wait: true });
+    await lock('bot', { ...options, wait: 1 }).catch(() => {});
+    inspect('bot', options);
+    list(options);
+    held.release();
+    (await next).release();
+    await killRunning('bot', options);
+    await withLock('bot', options, () => {});`,
+  ];
+  const ask = (...command: string[]) => {
+    const place = freshDirectory();
+    lockSync('bot', { directory: place });
+    return [CLI, ...command, '--directory', place];
+  };
+
+  test.for([
+    ['acquires, waits, asks and kills', acquire, /"[^"]+\/bot\.lock", O_RDWR/],
+    ['is `check`', () => ask('check', 'bot'), undefined],
+    ['is `list`', () => ask('list'), undefined],
+  ] as const)(
+    'and %s: no program, no connection, no file but the lock',
+    async ([, args, file], context) => {
+      requireProgram(context, 'strace');
+      const [start, ...rest] = await deeds(args());
+      expect(start).toContain('execve(');
+      const others = rest.filter((call) => !NAME_SERVICE.test(call));
+      expect(others.filter((call) => !file?.test(call))).toEqual([]);
+      if (file !== undefined) expect(others).not.toEqual([]);
+    },
+  );
 });

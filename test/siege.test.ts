@@ -20,6 +20,9 @@ const here = (file: string) => fileURLToPath(new URL(`./support/${file}`, import
 const ROUNDS = '500';
 const SECONDS = '20';
 const SECRET = 'precious\n';
+/** What is taken for a lock file: one that was just made, and one with a record. */
+const EMPTY = '';
+const FULL = SECRET.repeat(512).slice(0, 4096);
 
 function swapper(context: TestContext): string {
   requireRoot(context);
@@ -88,14 +91,23 @@ const grants = (told: Told[]) => sum(told.map(({ granted }) => granted));
 const refusals = (told: Told[]) => sum(told.flatMap((one) => Object.values(one.refused)));
 
 describe('in a directory where a second user may write', () => {
-  test.for(['symlink', 'hardlink', 'fifo', 'directory', 'socket', 'regular'])(
-    'a %s at the path, there and gone: the victim stays as it was',
+  test.for([
+    ['symlink', 'an empty victim', EMPTY],
+    ['symlink', 'a victim of the size of a record', FULL],
+    ['hardlink', 'an empty victim', EMPTY],
+    ['hardlink', 'a victim of the size of a record', FULL],
+    ['fifo', 'the victim', EMPTY],
+    ['directory', 'the victim', EMPTY],
+    ['socket', 'the victim', EMPTY],
+    ['regular', 'the victim', EMPTY],
+  ] as const)(
+    'a %s at the path, there and gone: %s stays as it was',
     { timeout: 120_000 },
-    async (kind, context) => {
+    async ([kind, , content], context) => {
       const program = swapper(context);
       const directory = open(0o777);
       const victim = join(open(0o777), 'victim');
-      writeFileSync(victim, SECRET);
+      writeFileSync(victim, content);
       // To a file of root's a link can be made where fs.protected_hardlinks is off, as on macOS,
       // or where it may be written; it is the holder's writing that is looked for.
       chmodSync(victim, kind === 'hardlink' ? 0o666 : 0o600);
@@ -152,7 +164,7 @@ describe('in a sticky directory, as /tmp is', () => {
     const program = swapper(context);
     const directory = open(0o1777);
     const victim = join(freshDirectory(), 'victim');
-    writeFileSync(victim, SECRET, { mode: 0o600 });
+    writeFileSync(victim, FULL, { mode: 0o600 });
     const before = stateOf(victim);
     const link = join(directory, 'link');
     const path = join(directory, 'bot.lock');
