@@ -176,7 +176,9 @@ function isOurs(report) {
   const stacks = report.split(/^(?=\s+#0 )/m).slice(1);
   return stacks.some((stack) => {
     const frames = stack.match(/^\s+#\d+ .*$/gm);
-    return /kernel_lock/.test(frames.find((frame) => !library.test(frame)) ?? '');
+    // A function that was inlined has no namespace in its name, but its file.
+    const own = /kernel_lock|\/(native\/|changed-)\w+\.(cc|h):/;
+    return own.test(frames.find((frame) => !library.test(frame)) ?? '');
   });
 }
 

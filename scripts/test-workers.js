@@ -1,12 +1,13 @@
 // npm run test:workers [-- --workers N]: 1,000 worker threads that are terminated while they hold, while
 // they wait, while they are served, and while they do all of it and watch. Exits 1 where a lock, a
 // descriptor, a thread or memory is left behind.
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
-import { parseArgs } from 'node:util';
+import { isDeepStrictEqual, parseArgs } from 'node:util';
 import { Worker } from 'node:worker_threads';
+import { resources } from '../test/support/resources.js';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const { values } = parseArgs({
@@ -56,10 +57,7 @@ async function cycle(number) {
 
 const residentBytes = () =>
   Number(/^VmRSS:\s+(\d+) kB/m.exec(readFileSync('/proc/self/status', 'utf8'))[1]) * 1024;
-const left = () => ({
-  descriptors: readdirSync('/proc/self/fd').length,
-  threads: readdirSync('/proc/self/task').length,
-});
+const left = () => resources(directory);
 
 const busy = await lock('busy', options);
 // What is opened once and kept: the queue of inotify, the thread at it, the one for waits.
@@ -84,9 +82,7 @@ const names = ['held', 'turns', 'busy'];
 const quiet = () => {
   const now = left();
   return (
-    now.descriptors <= before.descriptors &&
-    now.threads <= before.threads &&
-    names.every((name) => inspect(name, options).waiters === 0)
+    isDeepStrictEqual(now, before) && names.every((name) => inspect(name, options).waiters === 0)
   );
 };
 const patience = performance.now() + 20_000;

@@ -194,6 +194,7 @@ describe('kill', () => {
       remaining: [],
       refused: [],
       successors: [],
+      unknown: [],
     });
 
     const { pid } = await holder(directory, "trap '' TERM");

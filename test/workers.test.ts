@@ -3,9 +3,12 @@ import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { inspect, lock, lockSync, tryLock } from '../dist/index.js';
+// @ts-expect-error: JavaScript without declarations
+import { resources } from './support/resources.js';
 import { run } from './support/run.js';
 import { freshDirectory } from './support/scratch.js';
 
+const POLL = { timeout: 20_000, interval: 10 };
 const LIBRARY = new URL('../dist/index.js', import.meta.url).href;
 
 /** A worker that runs `body` with the API, `options`, `name` and `say` at hand. */
@@ -57,21 +60,19 @@ describe('two worker threads', () => {
 
 describe('the end of a worker', () => {
   test.each([
-    ['that is terminated while it holds', `lockSync(name, options); say('held'); ${STAY}`],
-    ['that ends by itself', `lockSync(name, options); say('held');`],
-    ['that exits', `lockSync(name, options); say('held'); process.exit();`],
-    [
-      'that throws',
-      `lockSync(name, options); say('held'); setImmediate(() => { throw new Error('as planned'); });`,
-    ],
-  ])('%s releases its locks', async (_, body) => {
+    ['that is terminated while it holds', STAY],
+    ['that ends by itself', "parentPort.once('message', () => {});"],
+    ['that exits', "parentPort.once('message', () => process.exit());"],
+    ['that throws', "parentPort.once('message', () => { throw new Error('as planned'); });"],
+  ])('%s releases its locks', async (_, ending) => {
     const options = { directory: freshDirectory() };
-    const worker = start('bot', options, body);
-    worker.on('error', () => {});
-    // `once` would reject where the error comes before the end.
+    const worker = start('bot', options, `lockSync(name, options); say('held'); ${ending}`);
     const exit = new Promise((resolve) => worker.once('exit', resolve));
     expect(await said(worker)).toBe('held');
-    void worker.terminate();
+    expect(tryLock('bot', options)).toBeNull();
+    worker.on('error', () => {});
+    if (ending === STAY) void worker.terminate();
+    else worker.postMessage('end');
     await exit;
     const next = tryLock('bot', options);
     expect(next).not.toBeNull();
@@ -152,7 +153,6 @@ describe('the end of a worker', () => {
     timeout: 60_000,
   }, async () => {
     const options = { directory: freshDirectory() };
-    const { readdirSync } = await import('node:fs');
     const body = `lockSync(name, { ...options, shared: true }); lock(name, { ...options, wait: true }); say('both'); ${STAY}`;
     const cycle = async () => {
       const worker = start('bot', options, body);
@@ -160,11 +160,12 @@ describe('the end of a worker', () => {
       await worker.terminate();
     };
     await cycle();
-    const before = readdirSync('/proc/self/fd').length;
+    const open = () => resources(options.directory);
+    await expect.poll(open, POLL).toMatchObject({ 'lock file': 0 });
+    const before = open();
     for (let round = 0; round < 25; round++)
       await Promise.all([cycle(), cycle(), cycle(), cycle()]);
-    // Node.js opens one for itself now and then; a leak of ours would be a hundred.
-    expect(readdirSync('/proc/self/fd').length).toBeLessThanOrEqual(before + 2);
+    await expect.poll(open, POLL).toEqual(before);
     expect(inspect('bot', options)).toMatchObject({ held: false, waiters: 0 });
   });
 });

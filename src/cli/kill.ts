@@ -7,7 +7,7 @@ import { serverOf } from './server.js';
 
 const EXIT = { gone: 0, none: 1, running: 3, denied: 3 };
 
-/** Exit status 0: gone, 1: none was running, or is known to, 3: still running, or not permitted. */
+/** Exit status 0: gone, 1: none was running, or none is known to be, 3: still running, or not permitted. */
 export async function kill(call: Call): Promise<number> {
   const { name, force, timeout, location } = call;
   const server = serverOf(call);

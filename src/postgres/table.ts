@@ -86,9 +86,9 @@ function acquire(attempt: string): string {
  * wait began: reserves as many as a block has, and takes the first. That is committed to the disk before
  * anybody sees it: a token that was granted is not granted again after a crash.
  *
- * A copy of the database (a standby, a dump) may know less than was reserved. But a block begins with
- * the server's clock at least, in microseconds, and nobody grants faster; and a copy begins with a
- * block, its other table being empty. Each promotion, by the number of the server's timeline ($7), puts
+ * A standby may know less than was reserved. But a block begins with the server's clock at least, in
+ * microseconds, and nobody grants faster; and after a promotion the other table is empty. A dump, and a
+ * copy of a server that was stopped in order, are not: docs/postgres.md. Each promotion, by the number of the server's timeline ($7), puts
  * it 2^30 microseconds ahead (18 minutes), in case the new server's clock is behind.
  */
 export const RESERVE = `WITH reservation AS (

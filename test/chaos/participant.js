@@ -2,18 +2,11 @@
 // threads, terminates them, and says at the end what it has left open.
 import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
-import {
-  closeSync,
-  openSync,
-  readdirSync,
-  readFileSync,
-  readlinkSync,
-  unlinkSync,
-  writeFileSync,
-} from 'node:fs';
+import { closeSync, openSync, unlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import { isMainThread, parentPort, threadId, Worker, workerData } from 'node:worker_threads';
+import { resources } from '../support/resources.js';
 import { random } from './random.js';
 import { Sections } from './section.js';
 
@@ -42,7 +35,7 @@ else await thread();
 
 async function mainThread() {
   await warmUp();
-  const before = { ...resources(), ...AT_REST };
+  const before = { ...resources(locks), ...AT_REST };
   process.send({ ready: true });
   process.on('message', () => {
     stopping = true;
@@ -204,39 +197,11 @@ async function warmUp() {
   }
 }
 
-/** What is open of the package's: descriptors by what they lead to, threads by their name. */
-function resources() {
-  const found = { 'lock file': 0, thread: 0 };
-  const count = (what) => {
-    found[what] = (found[what] ?? 0) + 1;
-  };
-  for (const fd of readdirSync('/proc/self/fd')) {
-    const target = textOf(() => readlinkSync(`/proc/self/fd/${fd}`));
-    if (target.startsWith(locks)) count('lock file');
-    else if (/inotify|mountinfo/.test(target)) count(target);
-  }
-  for (const task of readdirSync('/proc/self/task')) {
-    const name = textOf(() => readFileSync(`/proc/self/task/${task}/comm`, 'utf8').trim());
-    if (name === 'kernel-lock') count('thread');
-  }
-  return found;
-}
-
-// The one that lists them is gone when it is looked at, as a thread that ends is.
-function textOf(read) {
-  try {
-    return read();
-  } catch (error) {
-    if (error.code === 'ENOENT' || error.code === 'ESRCH') return '';
-    throw error;
-  }
-}
-
 // Threads end a moment after their work.
 async function settled(before) {
   const end = performance.now() + 5000;
   for (;;) {
-    const left = resources();
+    const left = resources(locks);
     if (isDeepStrictEqual(left, before) || performance.now() > end) return left;
     await new Promise((next) => setTimeout(next, 5));
   }
