@@ -4,7 +4,7 @@ import { describe, expect, onTestFinished, test } from 'vitest';
 import { checkRunning, inspect, lockSync, tryLock } from '../dist/index.js';
 import { instance, program } from './support/instance.js';
 import { requireProgram, requireRoot } from './support/requires.js';
-import { start } from './support/run.js';
+import { isAlive, start } from './support/run.js';
 import { freshDirectory } from './support/scratch.js';
 
 const POLL = { timeout: 10_000, interval: 10 };
@@ -238,16 +238,17 @@ describe('SIGHUP', () => {
     const [log, file] = [`${directory}/log`, `${directory}/bot.mjs`];
     writeFileSync(
       file,
-      `import { appendFileSync } from 'node:fs';
+      `import { appendFileSync, existsSync, readFileSync } from 'node:fs';
       import { SingleInstance } from '${new URL('../dist/index.js', import.meta.url)}';
       const note = (text) => appendFileSync('${log}', text + '\\n');
       const logger = { info() {}, warn() {}, error() {} };
+      const isAlive = (pid) =>
+        existsSync('/proc/' + pid) && !/^State:\\s+[ZX]/m.test(readFileSync(\`/proc/\${pid}/status\`));
       const onShutdown = async (signal) => {
-        // Both have come when the shell has gone.
-        while (existsSync('/proc/' + shell)) await new Promise((resolve) => setTimeout(resolve, 5));
+        // Both have come when the shell has ended, whether or not its new parent has looked.
+        while (isAlive(shell)) await new Promise((resolve) => setTimeout(resolve, 5));
         note('stopped on ' + signal);
       };
-      import { existsSync } from 'node:fs';
       const shell = process.argv[2];
       new SingleInstance('bot', { directory: '${directory}', logger, onShutdown });
       setInterval(() => {}, 60_000);
@@ -264,7 +265,7 @@ describe('SIGHUP', () => {
     onTestFinished(() => endIfAlive(pid));
     terminal.child.kill('SIGKILL');
     if (prefix !== '') {
-      await expect.poll(() => existsSync(`/proc/${shell}`), POLL).toBe(false);
+      await expect.poll(() => isAlive(shell), POLL).toBe(false);
       expect(checkRunning('bot', { directory })).toBe(true);
       process.kill(pid, 'SIGTERM');
     }

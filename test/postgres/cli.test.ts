@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { lock } from '../../dist/postgres.js';
 import { AS_NOBODY, requireProgram, requirePython, requireRoot } from '../support/requires.js';
-import { CLI, cli, run, start } from '../support/run.js';
+import { CLI, cli, isAlive, run, start } from '../support/run.js';
 import { freshDirectory, freshName } from '../support/scratch.js';
 import { Network } from './support/network.js';
 import { Server } from './support/server.js';
@@ -23,14 +23,6 @@ beforeAll(async () => {
 afterAll(() => server.stop());
 
 const node = (...args: string[]) => start(process.execPath, [CLI, ...args]);
-const isAlive = (pid: number) => {
-  try {
-    process.kill(pid, 0);
-    return readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]?.[0] !== 'Z';
-  } catch {
-    return false;
-  }
-};
 const runs = (name: string, code: string, ...options: string[]) =>
   node(
     'run',

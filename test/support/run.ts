@@ -1,5 +1,6 @@
 // Programs that run to their end, and what they said.
 import { type ChildProcess, type SpawnOptions, spawn } from 'node:child_process';
+import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { onTestFinished } from 'vitest';
 
@@ -68,4 +69,13 @@ export function run(command: string, args: string[], options?: SpawnOptions): Pr
 
 export function cli(...args: string[]): Promise<Finished> {
   return run(process.execPath, [CLI, ...args]);
+}
+
+/** Whether it still runs. One that has ended and waits for its parent, or for a slow init, does not. */
+export function isAlive(pid: number): boolean {
+  try {
+    return !/^State:\s+[ZX]/m.test(readFileSync(`/proc/${pid}/status`, 'utf8'));
+  } catch {
+    return false;
+  }
 }
