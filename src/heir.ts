@@ -11,6 +11,9 @@ export interface Acquirer {
   facts: ProcessFacts | undefined;
 }
 
+/** One that has ended, of whom nothing is known. */
+export const UNKNOWN_ACQUIRER: Acquirer = { startToken: undefined, facts: undefined };
+
 /** What is known of the process that acquired one of these locks. */
 export function acquirerOf(pid: number, { holders }: FileLocks): Acquirer {
   // One that was not seen to have the descriptor may be a stranger that has a dead one's pid.

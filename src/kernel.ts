@@ -24,7 +24,10 @@ export interface ProcessFacts {
   hidden: boolean;
 }
 
-/** A process that has a lock's descriptor, and who called flock on that. */
+/** The caller of a lock whom the kernel can't name: in a PID namespace, one that has ended. */
+export const NO_PID = 0;
+
+/** A process that has a lock's descriptor, and who called flock on that; perhaps `NO_PID`. */
 export interface LockHolder {
   pid: number;
   caller: number;

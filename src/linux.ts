@@ -3,7 +3,7 @@
 
 import { lstatSync, readFileSync, readlinkSync } from 'node:fs';
 import { basename } from 'node:path';
-import { type FileLocks, type LockHolder, UNLOCKED } from './kernel.js';
+import { type FileLocks, type LockHolder, NO_PID, UNLOCKED } from './kernel.js';
 import {
   type Descriptor,
   type Descriptors,
@@ -64,9 +64,8 @@ export class LockTable {
     const tried = held.length < all.length;
     if (held.length === 0) return { ...this.#unseen(path, file), waiters, tried };
     const shared = held.some((line) => line.shared);
-    const callers = [
-      ...new Set([...held, ...(shared ? this.#missedReaders(key) : [])].map((line) => line.pid)),
-    ];
+    const readers = shared ? [...this.#missedReaders(key), ...this.#orphans(path, file)] : [];
+    const callers = [...new Set([...held, ...readers].map((line) => line.pid))];
     const holders = this.#holdersOf(path, file, callers);
     return {
       held: true,
@@ -119,6 +118,13 @@ export class LockTable {
   #missedReaders(key: string): LockLine[] {
     if (!this.#missed(key)) return [];
     return this.#overlapping?.get(key)?.filter((line) => !line.waiting) ?? [];
+  }
+
+  // Beside other readers: those that the table leaves out in a PID namespace, as in #unseen.
+  #orphans(path: string, file: FileKey): { pid: number }[] {
+    if (this.#showsAllLocks()) return [];
+    const found = this.#everyHolder(path, file).some(({ caller }) => caller === NO_PID);
+    return found ? [{ pid: NO_PID }] : [];
   }
 
   /**

@@ -4,9 +4,9 @@
 
 import { constants } from 'node:os';
 import { LockDeadlockError, LockPathError, LockSystemError, LockTimeoutError } from './errors.js';
-import { type Acquirer, acquirerOf, isHeir } from './heir.js';
+import { type Acquirer, acquirerOf, isHeir, UNKNOWN_ACQUIRER } from './heir.js';
 import { locksOn, ownRecord, statusOf } from './inspect.js';
-import type { FileLocks, LockHolder } from './kernel.js';
+import { type FileLocks, type LockHolder, NO_PID } from './kernel.js';
 import { type Failure, GONE, native } from './native.js';
 import { checkInput, LOCATION_OPTIONS } from './options.js';
 import { readRecord } from './owner.js';
@@ -113,7 +113,7 @@ export async function terminate(name: string, options: KillOptions = {}): Promis
   // whose pid means another process by now is not.
   const acquirers = new Map(first.callers.map((pid) => [pid, acquirerOf(pid, first)]));
   const incumbent: Incumbency = (caller) => {
-    const acquirer = acquirers.get(caller);
+    const acquirer = acquirers.get(caller) ?? (caller === NO_PID ? endedOf(acquirers) : undefined);
     const token = acquirer && startToken(caller);
     return token === undefined || token === acquirer?.startToken ? acquirer : undefined;
   };
@@ -173,6 +173,12 @@ export async function terminate(name: string, options: KillOptions = {}): Promis
 
 /** Who acquired a lock that has this pid for it, if that is one of those that were held at first. */
 type Incumbency = (caller: number) => Acquirer | undefined;
+
+// In a PID namespace, the kernel has no pid for one that has ended: of several, it may be any.
+function endedOf(acquirers: Map<number, Acquirer>): Acquirer | undefined {
+  const ended = [...acquirers].filter(([pid, first]) => startToken(pid) !== first.startToken);
+  return ended.length > 1 ? UNKNOWN_ACQUIRER : ended[0]?.[1];
+}
 
 function refuseOwn(name: string, path: string, locks: FileLocks): void {
   const own = locks.holders.some(({ pid }) => pid === process.pid);

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { type Lock, list, lockSync } from '../dist/index.js';
 import { Actor } from './support/actor.js';
-import { requireProgram, requireRoot } from './support/requires.js';
+import { requireProgram, requireRoot, requireWholeTable } from './support/requires.js';
 import { CLI, run, start } from './support/run.js';
 import { freshDirectory } from './support/scratch.js';
 
@@ -37,6 +37,7 @@ async function trace(args: string[]): Promise<{ calls: string[]; stdout: string 
 describe('list', () => {
   test('of 5,000 lock files, 200 of them held, makes a few system calls for each', async (context) => {
     requireProgram(context, 'strace');
+    requireWholeTable(context);
     const cost = async (files: number) => {
       using all = many(files);
       const script = `
@@ -92,6 +93,7 @@ describe('asking', () => {
     '%j opens nothing for writing, no free lock, and tries no lock',
     async (command, context) => {
       requireProgram(context, 'strace');
+      requireWholeTable(context);
       const directory = freshDirectory();
       using _held = lockSync('mine', { directory });
       lockSync('free', { directory }).release();

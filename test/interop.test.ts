@@ -2,7 +2,7 @@
 // them with the others.
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { requireProgram, requirePython } from './support/requires.js';
+import { requireProgram, requirePython, requireWholeTable } from './support/requires.js';
 import { REPOSITORY, run } from './support/run.js';
 import { freshDirectory } from './support/scratch.js';
 
@@ -18,6 +18,7 @@ async function cases(partner: string[]): Promise<string> {
 
 test('flock(1) on a descriptor', async (context) => {
   requireProgram(context, 'flock');
+  requireWholeTable(context);
   expect(await cases(['sh', join(FOLDER, 'partner_fd.sh')])).toContain(' 0 not run');
 });
 

@@ -19,6 +19,7 @@ import {
   requireProgram,
   requirePython,
   requireRoot,
+  requireWholeTable,
 } from './support/requires.js';
 import { CLI, cli, type Running, run, start } from './support/run.js';
 import { freshDirectory } from './support/scratch.js';
@@ -90,6 +91,7 @@ describe('a recycled PID', () => {
 
   test('is not the holder, while a child of the dead one holds on', async (context) => {
     requireRoot(context);
+    requireWholeTable(context);
     const { directory } = here();
     const { stranger, child } = await recycled(directory);
     expect(readFileSync(lockPath('bot', { directory }), 'utf8')).toContain(`"pid":${stranger},`);
@@ -518,6 +520,7 @@ describe('on btrfs', () => {
 describe('on a network file system', () => {
   test('a lock of another computer is refused, and said to be out of sight', async (context) => {
     requireRoot(context);
+    requireWholeTable(context);
     requireProgram(context, 'unshare');
     const python = requirePython(context, 'ctypes');
     const { directory } = here();

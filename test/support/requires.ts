@@ -1,5 +1,6 @@
 // What a case needs of the machine. A case that can't be run says so, with the reason.
 import { spawnSync } from 'node:child_process';
+import { readlinkSync } from 'node:fs';
 import type { TestContext } from 'vitest';
 
 export function requireProgram(context: TestContext, program: string): void {
@@ -52,4 +53,14 @@ export function requirePython(
   });
   skipUnless(context, python !== undefined, `no python3 has the module ${module}`);
   return python as string;
+}
+
+/** The kernel leaves out of its table, in a PID namespace, locks of those outside and of the dead. */
+export function requireWholeTable(context: TestContext): void {
+  const initial = readlinkSync('/proc/self/ns/pid') === 'pid:[4026531836]';
+  skipUnless(
+    context,
+    initial,
+    'in a PID namespace (container), /proc/locks does not show every lock',
+  );
 }
