@@ -60,7 +60,7 @@ export class LockTable {
     }
     const all = lines.filter((line) => !line.waiting);
     const held = all.filter(({ pid }) => !this.#tries(pid, path, file));
-    const waiters = lines.length - all.length;
+    const waiters = waitersOf(lines);
     const tried = held.length < all.length;
     if (held.length === 0) return { ...this.#unseen(path, file), waiters, tried };
     const shared = held.some((line) => line.shared);
@@ -234,6 +234,20 @@ export class LockTable {
     const { device, subvolume, unknown } = found;
     return { key: `${device}:${stat.ino}`, subvolume, unknown };
   }
+}
+
+// Those who wait for a lock follow it, in one piece. A lock that another one has pushed over the border
+// of two pages stands there twice.
+function waitersOf(lines: readonly LockLine[]): number {
+  const most = new Map<number, number>();
+  let holder = NO_PID;
+  let count = 0;
+  for (const { pid, waiting } of lines) {
+    if (!waiting) holder = pid;
+    count = waiting ? count + 1 : 0;
+    most.set(holder, Math.max(count, most.get(holder) ?? 0));
+  }
+  return [...most.values()].reduce((sum, each) => sum + each, 0);
 }
 
 const NOT_FOUND =

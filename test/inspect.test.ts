@@ -1,11 +1,13 @@
 // Asking who holds a lock: what the kernel says, and that asking disturbs nobody.
 import { readFileSync, realpathSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
-import { checkRunning, inspect, list, lockSync } from '../dist/index.js';
+import { checkRunning, inspect, list, lock, lockSync } from '../dist/index.js';
 import { Actor } from './support/actor.js';
 import { requireProgram, requireRoot } from './support/requires.js';
 import { CLI, run } from './support/run.js';
 import { freshDirectory } from './support/scratch.js';
+
+const POLL = { timeout: 10_000, interval: 10 };
 
 describe('inspect', () => {
   test('tells everything about the holder', async () => {
@@ -138,6 +140,34 @@ describe('a lock table of many pages, torn by those who come and go', () => {
     }
     expect(missed).toEqual([]);
     for (const one of held) one.release();
+  });
+
+  test('never tells of a waiter twice', { timeout: 60_000 }, async () => {
+    const options = { directory: freshDirectory() };
+    const names = Array.from({ length: 100 }, (_, index) => `held${index}`);
+    const [holder, ...churners] = (await Promise.all([0, 1, 2].map(() => Actor.start()))) as [
+      Actor,
+      ...Actor[],
+    ];
+    for (const name of names) await holder.lockSync(name, options);
+    const [end, ended] = [new AbortController(), new Error('over')];
+    const waits = names.map((name) => lock(name, { ...options, wait: true, signal: end.signal }));
+    const all = Promise.allSettled(waits);
+    const waiters = (name: string) => inspect(name, options).waiters;
+    for (const name of names) await expect.poll(() => waiters(name), POLL).toBe(1);
+    let over = false;
+    const churned = churners.map((one) => one.ask('churn', `churned${one.pid}`, options, 30_000));
+    void Promise.all(churned).then(() => {
+      over = true;
+    });
+    const told = new Set<number | undefined>();
+    for (let index = 0; !over; index = (index + 1) % names.length) {
+      told.add(waiters(names[index] as string));
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    end.abort(ended);
+    expect([...told]).toEqual([1]);
+    for (const one of await all) expect(one).toMatchObject({ reason: ended });
   });
 });
 

@@ -112,7 +112,8 @@ describe('in a directory where a second user may write', () => {
       // or where it may be written; it is the holder's writing that is looked for.
       chmodSync(victim, kind === 'hardlink' ? 0o666 : 0o600);
       const before = stateOf(victim);
-      const told = await besiege(program, directory, kind, victim);
+      const seconds = kind === 'regular' ? '5' : SECONDS; // none is refused
+      const told = await besiege(program, directory, kind, victim, seconds);
       expectHarmless(told, /^LOCK_(UNSAFE_PATH|PERMISSION|TIMEOUT)$/);
       expect(stateOf(victim)).toEqual(before);
       expect(grants(told)).toBeGreaterThan(0);
