@@ -238,12 +238,17 @@ describe('SIGHUP', () => {
     const [log, file] = [`${directory}/log`, `${directory}/bot.mjs`];
     writeFileSync(
       file,
-      `import { appendFileSync, existsSync, readFileSync } from 'node:fs';
+      `import { appendFileSync, readFileSync } from 'node:fs';
       import { SingleInstance } from '${new URL('../dist/index.js', import.meta.url)}';
       const note = (text) => appendFileSync('${log}', text + '\\n');
       const logger = { info() {}, warn() {}, error() {} };
-      const isAlive = (pid) =>
-        existsSync('/proc/' + pid) && !/^State:\\s+[ZX]/m.test(readFileSync(\`/proc/\${pid}/status\`));
+      const isAlive = (pid) => {
+        try {
+          return !/^State:\\s+[ZX]/m.test(readFileSync(\`/proc/\${pid}/status\`, 'utf8'));
+        } catch {
+          return false; // It was reaped between two looks, or while this one read.
+        }
+      };
       const onShutdown = async (signal) => {
         // Both have come when the shell has ended, whether or not its new parent has looked.
         while (isAlive(shell)) await new Promise((resolve) => setTimeout(resolve, 5));
