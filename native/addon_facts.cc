@@ -36,6 +36,7 @@ Napi::Value GetProcessFacts(const Info& info) {
                }));
   }
   set_text("cwd", facts.directory);
+  set_number("uid", facts.uid);
   set_text("user", facts.user);
   set_text("status", facts.status);
   set_number("cpuSeconds", facts.cpu_seconds);

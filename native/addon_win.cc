@@ -4,6 +4,7 @@
 #include "folders.h"
 #include "held_win.h"
 #include "job.h"
+#include "wine.h"
 
 namespace kernel_lock {
 namespace {
@@ -47,6 +48,7 @@ void export_platform(Napi::Env env, Napi::Object exports) {
   exports.Set("knownFolder", Napi::Function::New<GetKnownFolder>(env, "knownFolder"));
   exports.Set("makeDirectory", Napi::Function::New<MakeDirectory>(env, "makeDirectory"));
   exports.Set("holds", Napi::Function::New<GetHolds>(env, "holds"));
+  exports.Set("trustsRecord", Napi::Boolean::New(env, on_wine()));
   exports.Set("runInJob", Napi::Function::New<RunInJob>(env, "runInJob"));
 }
 

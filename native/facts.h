@@ -16,6 +16,7 @@ struct ProcessFacts {
   std::string executable;
   std::vector<std::string> arguments;
   std::string directory;  // the working directory
+  double uid = -1;        // the user's number; macOS
   std::string user;
   std::string status;
   double cpu_seconds = -1;   // used since the start, in user and kernel mode

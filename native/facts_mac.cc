@@ -109,6 +109,7 @@ ProcessFacts process_facts(int pid) {
   const int64_t start = start_time(process);
   facts.start_token = boot_session() + ':' + std::to_string(start);
   facts.started_at = static_cast<double>(start) / 1000;
+  facts.uid = process.kp_eproc.e_ucred.cr_uid;
   facts.user = user_name(process.kp_eproc.e_ucred.cr_uid);
   if (process.kp_proc.p_stat == SZOMB) {
     facts.status = "zombie";

@@ -39,6 +39,10 @@ DWORD lock_byte(HANDLE handle, Mode mode, DWORD flags, OVERLAPPED& overlapped);
 // denied, and on Wine, which has none and lets locked bytes be read.
 bool lacks_oplocks(HANDLE handle);
 
+// The runtime unloads an addon with the last worker that used it; threads and
+// handlers of ours would go on in code that is gone.
+void stay_loaded();
+
 constexpr int kMaxReplacements = 1000;
 
 inline Handle to_handle(HANDLE handle) { return reinterpret_cast<Handle>(handle); }

@@ -49,6 +49,7 @@ Failure send_console_event(HANDLE process) {
   static constexpr char kCall[] = "GenerateConsoleCtrlEvent";
   const DWORD pid = ::GetProcessId(process);
   if (!is_alone_with(pid)) return failure(kCall, ERROR_NOT_SUPPORTED);
+  stay_loaded();  // the handler does
   static const BOOL installed = ::SetConsoleCtrlHandler(ignore_own_event, TRUE);
   if (!installed) return failure(kCall, ERROR_NOT_SUPPORTED);
   g_own_event_until = ::GetTickCount64() + kOwnEventMs;

@@ -4,6 +4,7 @@
 // and by exit as well (kpi_vfs.c: VNOP_ADVLOCK), but to all who watch: a herd
 // that races anew each time, in no order. Only a signal gets a thread out of
 // flock; see `interrupt`.
+#include <dlfcn.h>
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
@@ -86,12 +87,24 @@ void* run_thread(void* raw) {
   return nullptr;
 }
 
+// Node unloads an addon with the last worker that used it; the thread and the
+// handler stay. Linux is told so when the addon is linked (binding.gyp).
+void stay_loaded() {
+  static const bool pinned = [] {
+    Dl_info self;
+    return ::dladdr(reinterpret_cast<const void*>(&run_thread), &self) != 0 &&
+           ::dlopen(self.dli_fname, RTLD_LAZY | RTLD_NOLOAD | RTLD_NODELETE) != nullptr;
+  }();
+  static_cast<void>(pinned);
+}
+
 }  // namespace
 
 BlockingWait::BlockingWait() : state_(new State) {}
 BlockingWait::~BlockingWait() = default;
 
 Failure BlockingWait::start_thread(void (*body)(void*), void* argument) {
+  stay_loaded();
   const int number = wait_signal();
   if (number == 0) return {"sigaction", EBUSY};
 

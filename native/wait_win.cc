@@ -29,15 +29,6 @@ DWORD WINAPI run_thread(void* raw) {
   return 0;
 }
 
-// The runtime unloads an addon with the last worker that used it, and a thread
-// would go on in code that is gone.
-void stay_loaded() {
-  HMODULE module;
-  ::GetModuleHandleExW(GET_MODULE_HANDLE_EX_FLAG_FROM_ADDRESS | GET_MODULE_HANDLE_EX_FLAG_PIN,
-                       reinterpret_cast<const wchar_t*>(reinterpret_cast<void*>(&run_thread)),
-                       &module);
-}
-
 // As `wait_on_wine`, but the handle stays the caller's in any case.
 DWORD wait_for_byte(HANDLE handle, Mode mode, HANDLE interrupt) {
   OVERLAPPED overlapped = {};
@@ -64,6 +55,13 @@ DWORD wait_for_byte(HANDLE handle, Mode mode, HANDLE interrupt) {
 }
 
 }  // namespace
+
+void stay_loaded() {
+  HMODULE module;
+  ::GetModuleHandleExW(GET_MODULE_HANDLE_EX_FLAG_FROM_ADDRESS | GET_MODULE_HANDLE_EX_FLAG_PIN,
+                       reinterpret_cast<const wchar_t*>(reinterpret_cast<void*>(&run_thread)),
+                       &module);
+}
 
 BlockingWait::BlockingWait() : state_(new State) {}
 BlockingWait::~BlockingWait() = default;

@@ -27,7 +27,8 @@ const errorsOfIndex = {
   },
 };
 
-await build({ ...common, entryPoints: { index: 'src/index.ts', cli: 'src/cli/main.ts' } });
+const entryPoints = { index: 'src/index.ts', cli: 'src/cli/main.ts', loads: 'src/loads.ts' };
+await build({ ...common, entryPoints });
 await build({
   ...common,
   entryPoints: { postgres: 'src/postgres.ts' },

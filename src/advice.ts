@@ -24,7 +24,9 @@ export function adviceFor(cause: NodeJS.ErrnoException, root: string): string {
       'deploy the package with the bundle, as node_modules/kernel-lock beside it or in a folder above'
     );
   }
-  const compile = `${rebuildCommand(root)}, which needs Python, make and a C++ compiler`;
+  const tools =
+    process.platform === 'win32' ? 'Visual Studio Build Tools' : 'make and a C++ compiler';
+  const compile = `${rebuildCommand(root)}, which needs Python and ${tools}`;
   return cause.code === 'ENOENT'
     ? `kernel-lock brings no native addon for ${machine}; compile it: ${compile}`
     : `kernel-lock's native addon does not load here (${firstLine(cause.message)}); install kernel-lock again, or compile it: ${compile}`;

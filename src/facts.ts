@@ -15,6 +15,11 @@ export class LockTable {
     const own = holds?.(path) ? [process.pid] : [];
     const exclusivelyOwn = state === 'exclusive' && own.length > 0;
     const pids = exclusivelyOwn ? own : [...own, ...(openers ?? [])];
+    // Windows tells of everybody who has the file open; macOS leaves out other users.
+    const nobody = holds !== undefined && openers?.length === 0;
+    if (pids.length === 0 && state === undefined && !nobody) {
+      return { ...UNLOCKED, waiters: undefined, unknown: [UNREADABLE] };
+    }
     if (pids.length === 0 && (state === undefined || native().lockState(path) === 'free')) {
       return UNLOCKED; // the holder ended meanwhile
     }
@@ -50,6 +55,9 @@ export class LockTable {
   }
 }
 
+const UNREADABLE =
+  'Whether it is running is not known: this user can not read the lock file, and the system names nobody who has it locked';
+
 /** Differs between any two processes that ever had the same pid. */
 export function startToken(pid: number): string | undefined {
   return native().processFacts?.(pid).startToken;
@@ -58,8 +66,8 @@ export function startToken(pid: number): string | undefined {
 /** Everything that can be known of a process now. */
 export function describeProcess(pid: number): ProcessFacts {
   const facts = native().processFacts?.(pid) ?? {};
-  const { startToken, startedAt, executable, argv, cwd, user, status, cpuSeconds, memoryBytes } =
-    facts;
+  const { startToken, startedAt, executable, argv, cwd, uid, user, status } = facts;
+  const { cpuSeconds, memoryBytes } = facts;
   const age = startedAt === undefined ? undefined : (Date.now() - startedAt) / 1000;
   return {
     startToken,
@@ -68,7 +76,7 @@ export function describeProcess(pid: number): ProcessFacts {
     executable,
     argv,
     cwd,
-    uid: undefined,
+    uid,
     soleUid: undefined,
     processGroup: undefined,
     user,

@@ -133,6 +133,9 @@ function readLockTable(directory: string): LockTable {
   }
 }
 
+// EPERM: what libuv makes of Windows' refusal, and macOS' of a folder that this program may not see.
+const UNREADABLE_CODES = ['EACCES', 'EPERM', 'ENOTDIR', 'ENAMETOOLONG'];
+
 function unreadable(cause: unknown, lockName: string | undefined, path: string): LockError {
   const { code, message, syscall, errno } = cause as NodeJS.ErrnoException;
   const text = `Nothing can be told about locks here: ${message}`;
@@ -143,7 +146,7 @@ function unreadable(cause: unknown, lockName: string | undefined, path: string):
     errno: errno === undefined ? undefined : -errno,
     cause,
   };
-  return code === 'EACCES' || code === 'ENOTDIR' || code === 'ENAMETOOLONG'
+  return UNREADABLE_CODES.includes(code ?? '')
     ? new LockPathError('LOCK_PERMISSION', text, details)
     : new LockSystemError(text, details);
 }

@@ -66,6 +66,8 @@ export interface Native {
   makeDirectory?(path: string, everybodys: boolean): Failure | undefined;
   /** Whether this process, in any of its threads, holds a lock on the file. */
   holds?(path: string): boolean;
+  /** Wine: the system names nobody who has a file open, and the owner record has to do. */
+  trustsRecord?: boolean;
   /** Runs a program that can't outlive this process, and blocks until its end. */
   runInJob?(args: readonly string[]): number | Failure;
 }
@@ -78,6 +80,8 @@ export interface NativeProcessFacts {
   executable?: string;
   argv?: string[];
   cwd?: string;
+  /** macOS. */
+  uid?: number;
   user?: string;
   status?: string;
   cpuSeconds?: number;
@@ -127,12 +131,20 @@ function load(): Native {
 // A build of this very machine comes first.
 function placesIn(root: string): string[] {
   const prebuilds = join(root, 'prebuilds', `${process.platform}-${process.arch}`);
-  const processor = process.arch === 'arm' ? '.armv7' : '';
-  const libraries = process.platform === 'linux' ? librariesOfLinux() : [''];
   return [
     join(root, 'build', 'Release', 'kernel_lock.node'),
-    ...libraries.map((library) => join(prebuilds, `kernel-lock${processor}${library}.node`)),
+    ...prebuildNames().map((name) => join(prebuilds, name)),
   ];
+}
+
+function prebuildNames(): string[] {
+  const { arch, config, platform } = process;
+  if (platform !== 'linux') return ['kernel-lock.node'];
+  if (arch !== 'arm') return librariesOfLinux().map((library) => `kernel-lock${library}.node`);
+  // ARMv6 (the first Raspberry Pi and the Zero) would die of an instruction that it does not know.
+  const { arm_version: version = 7 } = config.variables as { arm_version?: number | string };
+  if (Number(version) < 7) return [];
+  return librariesOfLinux().map((library) => `kernel-lock.armv7${library}.node`);
 }
 
 // Where it can't be told, the wrong one does not load.

@@ -241,6 +241,8 @@ function isHolder(
       caller === pid || isHeir(pid, caller, path, incumbent(caller));
     return callers.some(isOne) || (callers.length > 0 && NOT_ACQUIRED);
   }
+  // Windows that does not tell who has the file open: the record alone names the process.
+  if (native().holds !== undefined && native().trustsRecord !== true) return undefined;
   const agrees =
     ownRecord(pid, describeProcess(pid), readRecord(path)).own !== undefined &&
     incumbent(pid) !== undefined &&

@@ -24,7 +24,7 @@ const LAYERS = [
   ['linux-descriptors'],
   ['linux', 'facts'],
   ['system'],
-  ['owner', 'request', 'wait', 'fresh', 'heir'],
+  ['owner', 'request', 'wait', 'fresh', 'heir', 'loads'],
   ['inspect'],
   ['refusal'],
   ['lock', 'terminate'],

@@ -1,13 +1,14 @@
 // What is made of the answers of macOS and Windows. Their answers about a lock (its state, who has
 // the file open, whether this process holds it) are put in, because neither Linux nor Wine gives
 // them; the processes are real, and so are the record, the pinning and the signals.
-import { writeFileSync } from 'node:fs';
+import { chownSync, writeFileSync } from 'node:fs';
 import { beforeEach, describe, expect, test, vi } from 'vitest';
 import { inspect } from '../src/inspect.js';
 import { startToken } from '../src/linux.js';
 import { GONE, type Native } from '../src/native.js';
 import { lockFile } from '../src/path.js';
 import { killRunning } from '../src/terminate.js';
+import { NOBODY, requireRoot } from './support/requires.js';
 import { start } from './support/run.js';
 import { freshDirectory } from './support/scratch.js';
 
@@ -91,6 +92,23 @@ describe('Windows, which tells who has the file open', () => {
     expect(unknown.filter((reason) => reason.startsWith('Who'))).toEqual([]);
   });
 
+  test('no openers are told, and a record names one that lives: that alone gets it no signal', async () => {
+    const named = bystander();
+    const options = answering({ lockState: () => 'exclusive', openers: () => undefined });
+    kernel.answers.holds = () => false;
+    record(named.pid, options);
+    const [holder] = inspect('bot', options).holders;
+    expect([holder?.pid, holder?.source]).toEqual([named.pid, 'record']);
+    const killing = killRunning('bot', { ...options, force: true });
+    await expect(killing).rejects.toMatchObject({ code: 'LOCK_PERMISSION' });
+    expect(named.lives()).toBe(true);
+  });
+
+  test('nobody has it open, and it can not be asked about: it is free', () => {
+    const options = answering({ lockState: () => undefined, openers: none, holds: () => false });
+    expect(inspect('bot', options)).toMatchObject({ held: false, unknown: [] });
+  });
+
   test('several have it open, and the record names none of them: nobody is named or hit', async () => {
     const both = [bystander(), bystander()];
     const options = answering({
@@ -150,6 +168,25 @@ describe('macOS, which tells who holds it, of the processes that may be looked i
     const options = answering({ lockState: () => 'exclusive', openers: () => [self] });
     expect(pidsOf(options)).toEqual([self]);
     await expect(killRunning('bot', options)).rejects.toMatchObject({ code: 'LOCK_DEADLOCK' });
+  });
+
+  test('a file that this user can not read, and nobody named: it is not called free', () => {
+    const options = answering({ lockState: () => undefined, openers: none });
+    const { held, waiters, unknown } = inspect('bot', options);
+    expect({ held, waiters }).toEqual({ held: false, waiters: undefined });
+    expect(unknown).toEqual([expect.stringMatching(/^Whether it is running is not known/)]);
+  });
+
+  test("a record in a file of another user's than the holder's is not believed", (context) => {
+    requireRoot(context);
+    const { pid } = bystander();
+    const options = answering({ lockState: () => 'exclusive', openers: () => [pid] });
+    const told = kernel.answers.processFacts;
+    kernel.answers.processFacts = (one) => ({ ...told?.(one), uid: 0 });
+    record(pid, options);
+    expect(inspect('bot', options).holders).toMatchObject([{ pid, user: 'somebody' }]);
+    chownSync(lockFile('bot', options), NOBODY, NOBODY);
+    expect(inspect('bot', options).holders).toMatchObject([{ pid, user: undefined }]);
   });
 
   test('a holder that ends between the two questions is none', () => {

@@ -192,6 +192,28 @@ describe('a whole addon is found', () => {
   });
 });
 
+// What node-gyp-build asks before it compiles; a marker file of Alpine's or LIBC=musl would decide it.
+describe('an install compiles', () => {
+  const asked = (root: string) => {
+    const test = join(REPOSITORY, 'node_modules', 'node-gyp-build', 'build-test.js');
+    const env = { ...process.env, LIBC: 'musl' };
+    return run(process.execPath, [test], { cwd: root, env });
+  };
+
+  test('nothing where a prebuild loads, whatever the environment says of the C library', async () => {
+    const { root } = project();
+    put(join(root, PREBUILT), ADDON);
+    expect((await asked(root)).status).toBe(0);
+  });
+
+  test('where none is there, or none that loads', async () => {
+    const { root } = project();
+    expect((await asked(root)).status).not.toBe(0);
+    put(join(root, PREBUILT), ofAnotherProcessor());
+    expect((await asked(root)).status).not.toBe(0);
+  });
+});
+
 describe('no native part', () => {
   const pretend = (property: string, value: string) =>
     `--import=data:text/javascript,Object.defineProperty(process,'${property}',{value:'${value}'})`;
@@ -214,6 +236,17 @@ describe('no native part', () => {
 
   test('a processor without a prebuild', () =>
     expectAdvice(project(), /-riscv64; compile it/, pretend('arch', 'riscv64')));
+
+  test('an ARMv6 does not get the prebuild of ARMv7', async () => {
+    const place = project();
+    put(join(place.root, 'prebuilds', 'linux-arm', 'kernel-lock.armv7.glibc.node'), ADDON);
+    const [arm, version] = [
+      pretend('arch', 'arm'),
+      `--import=data:text/javascript,Object.defineProperty(process,'config',{value:{variables:{arm_version:'6'}}})`,
+    ];
+    await expectAdvice(place, /for linux-arm; compile it/, arm, version);
+    expect((await tryAll(place.directory, arm)).loaded).toHaveLength(1);
+  });
 
   test('an unsupported platform', async () => {
     const place = project();

@@ -7,7 +7,7 @@ import { requireProgram } from './support/requires.js';
 import { CLI, REPOSITORY, run } from './support/run.js';
 import { freshDirectory } from './support/scratch.js';
 
-const { scripts, dependencies, bin, files } = JSON.parse(
+const { scripts, dependencies, bin, files, prebuild } = JSON.parse(
   readFileSync(join(REPOSITORY, 'package.json'), 'utf8'),
 );
 
@@ -24,6 +24,7 @@ describe('the package', () => {
     const own = Object.keys(scripts).filter((script) => lifecycle.includes(script));
     expect(own).toEqual(['install']);
     expect(scripts.install).toBe('node-gyp-build');
+    expect(prebuild).toEqual({ test: 'dist/loads.js' });
     // Both are for that script: nothing of them is loaded by a program.
     expect(Object.keys(dependencies)).toEqual(['node-addon-api', 'node-gyp-build']);
     expect(bin).toEqual({ 'kernel-lock': 'dist/cli.js' });
