@@ -173,7 +173,11 @@ Outcome try_acquire(const std::string& path, Mode mode, bool /*wait_follows*/) {
     OpenFile file;
     const Outcome opened = open_lock_file(path, file);
     if (opened.status != Status::acquired) return opened;
-    if (::flock(file.fd, operation) != 0) {
+    int result;
+    do {
+      result = ::flock(file.fd, operation);
+    } while (result != 0 && errno == EINTR);  // a file system in user space may be interrupted
+    if (result != 0) {
       const Outcome outcome =
           errno == EWOULDBLOCK ? Outcome{Status::held, kNoHandle, {}} : failed("flock");
       ::close(file.fd);

@@ -63,6 +63,16 @@ export function startToken(pid: number): string | undefined {
   return native().processFacts?.(pid).startToken;
 }
 
+/** The same of this process. */
+export function ownStartToken(): string | undefined {
+  return startToken(process.pid);
+}
+
+/** These systems have one space of pids. */
+export function pidsAreOurs(): boolean {
+  return true;
+}
+
 /** Everything that can be known of a process now. */
 export function describeProcess(pid: number): ProcessFacts {
   const facts = native().processFacts?.(pid) ?? {};

@@ -17,10 +17,12 @@ export const UNKNOWN_ACQUIRER: Acquirer = { startToken: undefined, facts: undefi
 /** What is known of the process that acquired one of these locks. */
 export function acquirerOf(pid: number, { holders }: FileLocks): Acquirer {
   // One that was not seen to have the descriptor may be a stranger that has a dead one's pid.
-  const seen = holders.find((one) => one.pid === pid && one.caller === pid && !one.unconfirmed);
+  const named = holders.find((one) => one.pid === pid && one.caller === pid);
+  const seen = named?.unconfirmed ? undefined : named;
   const facts = seen && describeProcess(pid);
   const isSame = facts?.startToken !== undefined && facts.startToken === seen?.startToken;
-  return { startToken: startToken(pid), facts: isSame ? facts : undefined };
+  // That of the look: by now the pid may be another's, which holds the lock in its turn.
+  return { startToken: named?.startToken ?? startToken(pid), facts: isSame ? facts : undefined };
 }
 
 /**

@@ -72,7 +72,7 @@ const DEFAULT_SHUTDOWN_TIMEOUT = 10_000;
  * to reload for example.
  *
  * A wait blocks the thread. A signal ends the process meanwhile as ever, unless the program handles
- * that signal: then it comes after the wait. Signals are the main thread's business; in a worker
+ * that signal, or is PID 1 of a container: then it comes after the wait. Signals are the main thread's business; in a worker
  * thread use `lock` (a refused instance would end that thread alone).
  *
  * @throws LockError as `lockSync`; `LOCK_HELD` (or `LOCK_TIMEOUT`) only with `onConflict: 'throw'`.
@@ -88,13 +88,28 @@ export class SingleInstance {
       checked;
     const log = logger ?? console;
 
-    this.lock = acquire(name, lockOptions, checked);
+    const listen = () =>
+      shutDownOnSignals({
+        work: (signal) => onShutdown?.(signal),
+        timeout: shutdownTimeout ?? DEFAULT_SHUTDOWN_TIMEOUT,
+        release: () => this.release(),
+        log,
+      });
+    // The kernel drops a signal that PID 1 does not listen for when it comes: a container that waits.
+    const stopListening = process.pid === 1 ? listen() : undefined;
+    try {
+      this.lock = acquire(name, lockOptions, checked);
+    } catch (error) {
+      stopListening?.();
+      throw error;
+    }
     try {
       log.info(`✅ Lock acquired for '${name}' (PID: ${process.pid})`);
       const directory = dirname(this.lock.path);
       const reason = privateDirectory(directory);
       if (reason !== undefined) log.warn(privateDirectoryWarning(directory, reason));
     } catch (error) {
+      stopListening?.();
       this.lock.release(); // a logger's; nobody gets an instance to release
       throw error;
     }
@@ -106,12 +121,7 @@ export class SingleInstance {
         (reason) => quietly(() => log.warn(`⚠️  Second instances can't hand over: ${reason}`)),
       );
     }
-    this.#stopListening = shutDownOnSignals({
-      work: (signal) => onShutdown?.(signal),
-      timeout: shutdownTimeout ?? DEFAULT_SHUTDOWN_TIMEOUT,
-      release: () => this.release(),
-      log,
-    });
+    this.#stopListening = stopListening ?? listen();
   }
 
   /** Whether this process is the instance: `false` after `release()`. */

@@ -35,6 +35,8 @@ export interface LockHolder {
   startToken?: string | undefined;
   /** Only the table names it: its descriptors can't be looked at. */
   unconfirmed?: boolean;
+  /** They can be looked at, and none of them has the lock: one of another name, a thread's own, a test's. */
+  elsewhere?: boolean;
 }
 
 /** What the kernel says of the locks on one file. */

@@ -19,6 +19,19 @@ export function startToken(pid: number): string | undefined {
   return tokenOf(parseStat(read(`/proc/${pid}/stat`) ?? '')?.startTicks);
 }
 
+/** The same of this process, whatever its pid is in /proc. */
+export function ownStartToken(): string | undefined {
+  return tokenOf(parseStat(read('/proc/self/stat') ?? '')?.startTicks);
+}
+
+/**
+ * Whether a pid of /proc means the same process in a system call. Not so in a PID namespace that sees the
+ * /proc of another one, as after `nsenter --pid` and `unshare --pid` without `--mount-proc`.
+ */
+export function pidsAreOurs(): boolean {
+  return target('/proc/self') === String(process.pid);
+}
+
 /**
  * Everything that can be known of a process now. Its start token is read last: where it is what
  * it was before this was called, everything else is of the same process.

@@ -20,7 +20,7 @@ import { native } from './native.js';
 import { deviceNumber, type LockLine, parseLocks } from './proc.js';
 
 export { fileSystemOf, privateDirectory } from './linux-mounts.js';
-export { describeProcess, startToken } from './linux-process.js';
+export { describeProcess, ownStartToken, pidsAreOurs, startToken } from './linux-process.js';
 
 /** A file as /proc/locks names it, and what of its file system that table does not show. */
 interface FileKey {
@@ -73,7 +73,9 @@ export class LockTable {
       callers,
       holders,
       waiters,
-      unknown: holders.length > 0 ? unknown : [...unknown, notFound(file)],
+      unknown: holders.some((one) => !one.elsewhere)
+        ? unknown
+        : [...unknown, holders.length > 0 ? ELSEWHERE : notFound(file)],
     };
   }
 
@@ -146,7 +148,11 @@ export class LockTable {
     // Who was named on the table's word only may be a stranger with a dead caller's pid.
     const all = this.#everyHolder(path, file);
     const confirmed = new Set(all.map(({ caller }) => caller));
-    return [...all, ...holders.filter((one) => one.unconfirmed && !confirmed.has(one.caller))];
+    const unconfirmed = holders.filter((one) => one.unconfirmed && !confirmed.has(one.caller));
+    for (const one of unconfirmed) confirmed.add(one.caller);
+    // A snapshot's copy of the file has the same name in the table, and a holder of its own.
+    const others = file.subvolume === undefined ? callers.filter((pid) => !confirmed.has(pid)) : [];
+    return [...all, ...unconfirmed, ...others.flatMap(elsewhere)];
   }
 
   #everyHolder(path: string, file: FileKey): LockHolder[] {
@@ -236,6 +242,15 @@ export class LockTable {
   }
 }
 
+// The table names it, and it lives, but none of its descriptors that were looked at has the lock: the file
+// was opened under another name (a bind mount), or by a thread with descriptors of its own, or in the way
+// of one who only asks (see state_linux.cc).
+function elsewhere(pid: number): LockHolder[] {
+  const token = pid > 0 ? startToken(pid) : undefined;
+  if (token === undefined || !isAlive(pid)) return [];
+  return [{ pid, caller: pid, startToken: token, unconfirmed: true, elsewhere: true }];
+}
+
 // Those who wait for a lock follow it, in one piece. A lock that another one has pushed over the border
 // of two pages stands there twice.
 function waitersOf(lines: readonly LockLine[]): number {
@@ -250,6 +265,8 @@ function waitersOf(lines: readonly LockLine[]): number {
   return [...most.values()].reduce((sum, each) => sum + each, 0);
 }
 
+const ELSEWHERE =
+  'That this process holds it is what the lock table says; none of its descriptors shows the lock';
 const NOT_FOUND =
   'Who holds it could not be found: the process that acquired it has ended, or is hidden from this user';
 const notFound = ({ subvolume }: FileKey) => (subvolume === undefined ? NOT_FOUND : IN_ANOTHER);

@@ -275,6 +275,7 @@ function acquireNow(request: LockRequest, wait: boolean | number): Lock | undefi
   let result = native().tryAcquire(path, shared, recordTail, orderly);
   if (request.ownDirectory && typeof result === 'object' && isMissingDirectory(result)) {
     makeDirectory(request);
+    checkDirectory(request); // somebody else's, made in this moment
     result = native().tryAcquire(path, shared, recordTail, orderly);
   }
   // A wait goes on trying.
@@ -331,7 +332,8 @@ function retryWhileFree(request: LockRequest): Lock | FileLocks {
   for (let retry = 0; ; retry++) {
     const locks = locksOfRefusal(request);
     const grace = locks.tried ? TRIED_GRACE : UNNAMED_GRACE;
-    const inGrace = locks.holders.length === 0 && performance.now() - started < grace;
+    const named = locks.holders.some((one) => !one.elsewhere);
+    const inGrace = !named && performance.now() - started < grace;
     if (locks.held || locks.tried ? !inGrace : retry >= RETRIES) return locks;
     if (locks.held || locks.tried) Atomics.wait(NEVER, 0, 0, 1);
     const lock = acquireNow(request, false);

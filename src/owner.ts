@@ -3,7 +3,7 @@
 
 import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs';
 import { hostname, userInfo } from 'node:os';
-import { startToken } from './system.js';
+import { ownStartToken } from './system.js';
 import type { JsonValue } from './types.js';
 
 /** The record's size in the file, in bytes; record.h has the same. */
@@ -40,7 +40,7 @@ export function recordHead(cwd: string, program?: Program): string {
   const json = JSON.stringify({
     version: VERSION,
     pid: process.pid,
-    startToken: startToken(process.pid),
+    startToken: ownStartToken(),
     executable: clip(program?.executable ?? process.execPath, 512),
     argv: clipList(program?.argv ?? commandLineOfNode(), 1280),
     cwd: clip(cwd, 512),

@@ -165,14 +165,14 @@ export const NOT_ACQUIRED = 'NOT_ACQUIRED';
  * `option` is how a user asks for that.
  */
 export function stillRunning(
-  { remaining, refusals }: Termination,
+  { remaining, asked: addressed, refusals }: Termination,
   force: boolean,
   option: string,
 ): string {
   const seen = remaining.filter(isVisible);
   if (seen.length === 0) return 'the holder can not be found from here, nor be asked';
   const denied = seen.filter(({ pid }) => refusals.get(pid)?.code === 'EPERM');
-  const asked = seen.filter(({ pid }) => !refusals.has(pid));
+  const asked = seen.filter(({ pid }) => addressed.has(pid) && !refusals.has(pid));
   const deaf = asked.filter((holder) => whyDeaf(holder, force) === undefined);
   const reasons = [
     ...seen.flatMap(({ pid, user = 'of an unknown user' }) => {
@@ -192,11 +192,14 @@ export function stillRunning(
   if (deaf.length > 0) {
     reasons.push(`${pids(deaf)} ${force ? 'got SIGKILL and has not ended yet' : 'did not stop'}`);
   }
+  if (reasons.length === 0) reasons.push(`${pids(seen)} ${LEFT_ALONE}`);
   const advice = `${option} would send SIGKILL, which can not be ignored`;
   const helps = !force && asked.some(({ pid }) => pid !== FIRST_PROCESS);
   return [...reasons, ...(helps ? [advice] : [])].join('; ');
 }
 
+const LEFT_ALONE =
+  'holds it by the word of the lock table alone, and was left alone: end it by hand';
 const HAS_IT_FROM_A_STRANGER =
   'holds a descriptor of the lock that it did not acquire, and was left alone: end it by hand';
 const WINDOWS_CAN_NOT_ASK =

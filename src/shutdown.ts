@@ -77,8 +77,10 @@ async function workWithinTime(shutdown: Shutdown, signal: ShutdownSignal): Promi
   try {
     await Promise.race([(async () => shutdown.work(signal))(), timeUp]);
   } catch (error) {
-    const reason = error instanceof Error ? error.stack : String(error);
-    quietly(() => log.error(`onShutdown failed: ${reason}`));
+    quietly(() => {
+      const reason = error instanceof Error ? error.stack : String(error);
+      log.error(`onShutdown failed: ${reason}`);
+    });
   } finally {
     clearTimeout(timer);
   }

@@ -13,7 +13,7 @@ import { readRecord } from './owner.js';
 import { lockFile } from './path.js';
 import { NOT_ACQUIRED, stillRunning } from './report.js';
 import { systemError } from './request.js';
-import { describeProcess, LockTable, startToken } from './system.js';
+import { describeProcess, LockTable, pidsAreOurs, startToken } from './system.js';
 import type { Holder, LocationOptions } from './types.js';
 
 /** How a holder is asked to stop. */
@@ -42,6 +42,8 @@ export interface Termination {
   holders: Holder[];
   /** Who of them holds it still, as they are now. */
   remaining: Holder[];
+  /** Who was to be signalled: not a child whose parent holds the lock too, nor who can't be confirmed. */
+  asked: ReadonlySet<number>;
   /** Who of those could not be signalled, and why. */
   refusals: Map<number, SystemFailure>;
   /** Who has acquired it since. They are left alone. */
@@ -130,6 +132,7 @@ export async function terminate(name: string, options: KillOptions = {}): Promis
       outcome,
       holders,
       remaining: statusOf(name, path, { ...locks, holders: remaining }).holders,
+      asked,
       refusals,
       successors:
         others.length === 0 ? [] : statusOf(name, path, { ...locks, holders: others }).holders,
@@ -145,7 +148,7 @@ export async function terminate(name: string, options: KillOptions = {}): Promis
     // Held by nobody that can be named may still be them.
     const byOthers = !hasUnnamed && locks.callers.length > 0 && !locks.callers.some(isIncumbent);
     if (!locks.held || byOthers) return ended('gone', locks);
-    const targets = locks.holders.filter(({ caller }) => isIncumbent(caller));
+    const targets = locks.holders.filter((one) => isIncumbent(one.caller) && !one.elsewhere);
     for (const pid of nextToAsk(targets, asked)) {
       asked.add(pid);
       const heirs = holders.some((one) => one.pid === pid)
@@ -189,10 +192,11 @@ function refuseOwn(name: string, path: string, locks: FileLocks): void {
   );
 }
 
-// First who acquired the lock; only when those have gone, who else has it: its children, as a rule.
+// First who acquired the lock; only when that one has gone, who else has it: its children, as a rule.
 function nextToAsk(holders: LockHolder[], asked: Set<number>): number[] {
-  const first = holders.filter(({ pid, caller }) => pid === caller);
-  return (first.length > 0 ? first : holders)
+  const acquirers = holders.filter(({ pid, caller }) => pid === caller).map(({ pid }) => pid);
+  return holders
+    .filter(({ pid, caller }) => pid === caller || !acquirers.includes(caller))
     .map(({ pid }) => pid)
     .filter((pid) => !asked.has(pid));
 }
@@ -204,6 +208,7 @@ function signalHolder(
   incumbent: Incumbency,
   signal: number,
 ): SystemFailure | typeof GONE | undefined {
+  if (!pidsAreOurs()) return ofOthers();
   const pinned = native().pinProcess(pid);
   if (pinned === GONE) return GONE;
   // A kernel before 5.3 has no such handle: verify, then signal by pid at once.
@@ -263,6 +268,10 @@ function signalByPid(pid: number, signal: number): Failure | typeof GONE | undef
 function notAcquired(): SystemFailure {
   const message = 'it holds a descriptor of the lock that it did not acquire';
   return Object.assign(new Error(message), { code: NOT_ACQUIRED });
+}
+
+function ofOthers(): SystemFailure {
+  return new Error('/proc is that of another PID namespace here, where pids mean other processes');
 }
 
 // On Linux this user may not look at the descriptors of the process.

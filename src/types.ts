@@ -79,7 +79,7 @@ export interface LockStatus {
   /** Whether it is held by readers; `false` where it is not held. */
   shared: boolean;
   holders: Holder[];
-  /** How many wait for it, where the kernel tells. */
+  /** How many processes wait for it, where the kernel tells; waits of one process count once. */
   waiters: number | undefined;
   /**
    * Why something of this is not known, a sentence for people each; empty where there is nothing

@@ -6,6 +6,7 @@ import { describe, expect, test } from 'vitest';
 import { checkRunning, inspect, lockPath, lockSync } from '../dist/index.js';
 import { parseCommand, UsageError } from '../src/cli/args.js';
 import { Actor } from './support/actor.js';
+import { requireProgram, requireRoot } from './support/requires.js';
 import { CLI, cli, type Finished, run, start } from './support/run.js';
 import { freshDirectory, freshName } from './support/scratch.js';
 
@@ -281,6 +282,19 @@ describe('wait', () => {
     expect(stdout.replaceAll('\r', '').replaceAll(/\p{Cc}\[(?:K|\?7[lh])/gu, '')).not.toMatch(
       UNPRINTABLE,
     );
+  });
+});
+
+describe('on a terminal, where the lock table can not be read', () => {
+  test('run waits all the same', async (context) => {
+    requireRoot(context);
+    requireProgram(context, 'unshare');
+    const { at } = here();
+    const command = `'${process.execPath}' '${CLI}' run bot -w 5 ${at.join(' ')} -- echo ran`;
+    const masked = `mount --bind /dev/null /proc/locks; exec script -qec "${command}" /dev/null`;
+    const { status, stdout } = await run('unshare', ['--mount', 'sh', '-c', masked]);
+    expect(stdout).toMatch(/ran\r\n$/);
+    expect(status).toBe(0);
   });
 });
 

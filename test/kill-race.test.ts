@@ -2,7 +2,7 @@
 // calls. A PID namespace of the test's own lets it say which pid comes next.
 import { describe, expect, type TestContext, test } from 'vitest';
 import { requireProgram, requireRoot } from './support/requires.js';
-import { REPOSITORY, run } from './support/run.js';
+import { CLI, isAlive, REPOSITORY, run, start } from './support/run.js';
 import { freshDirectory } from './support/scratch.js';
 
 const NAMESPACE = ['--pid', '--fork', '--mount-proc', '--kill-child'];
@@ -24,6 +24,7 @@ async function reuse(context: TestContext, call: string, successor: string, pref
 }
 
 describe.each([
+  ['between the look and what is known of the holder', 'acquirerOf'],
   ['between the look and the handle', 'pinProcess'],
   ['between the last look and the signal', 'signalProcess'],
 ])('the pid is reused %s', (_, call) => {
@@ -44,4 +45,38 @@ describe('on a kernel without pidfd, the pid is reused between the look and the 
     const end = await reuse(context, 'pinProcess', successor, WITHOUT_PIDFD);
     expect(end).toEqual({ samePid: true, lives: true, told: true });
   });
+});
+
+// As after nsenter --pid, or unshare --pid without --mount-proc: what /proc calls by the holder's pid is
+// another process in a system call.
+test('the /proc of another PID namespace: who has the same pid in this one is not hit', async (context) => {
+  requireRoot(context);
+  requireProgram(context, 'unshare');
+  requireProgram(context, 'flock');
+  const directory = freshDirectory();
+  const kill = [process.execPath, CLI, 'kill', 'bot', '--force', '--directory', directory];
+  const holder = start('flock', [
+    '-F',
+    `${directory}/bot.lock`,
+    'sh',
+    '-c',
+    'echo held; exec sleep 60',
+  ]);
+  await holder.says('held\n');
+  const script = `pid=$1; shift
+    for try in 1 2 3 4 5 6 7 8 9; do
+      echo $((pid - 1)) > /proc/sys/kernel/ns_last_pid; sleep 60 & stranger=$!
+      if [ $stranger = $pid ]; then break; fi
+      kill -9 $stranger
+    done
+    [ $stranger = $pid ] && echo same
+    "$@"; echo $?
+    kill -0 $stranger && echo lives; kill -9 $stranger`;
+  const words = ['--pid', '--fork', '--kill-child', 'sh', '-c', script, 'sh'];
+  const { stdout, stderr } = await run('unshare', [...words, String(holder.pid), ...kill]);
+  expect(stdout).toBe('same\n3\nlives\n');
+  expect(stderr).toMatch(
+    /PID \d+ could not be signalled: \/proc is that of another PID namespace here/,
+  );
+  expect(isAlive(holder.pid)).toBe(true);
 });

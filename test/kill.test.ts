@@ -89,6 +89,22 @@ describe('killRunning', () => {
     expect(await killRunning('bot', { ...options, force: true })).toBe(false);
   });
 
+  test('asks an orphan of one reader also while another reader lives and does not obey', async () => {
+    const options = here();
+    const path = lockPath('bot', options);
+    const parent = await run('bash', [
+      '-c',
+      `exec 9<>'${path}'; flock -s 9; exec sleep 60 >/dev/null 2>&1 & echo $!`,
+    ]);
+    const orphan = Number(parent.stdout);
+    reap(orphan);
+    const { pid } = await script(options.directory, IGNORING, ['--shared']);
+    const killing = killRunning('bot', { ...options, timeout: 300 });
+    const message = expect.stringMatching(`: PID ${pid} did not stop`);
+    await expect(killing).rejects.toMatchObject({ code: 'LOCK_TIMEOUT', message });
+    expect(lives(orphan)).toBe(false);
+  });
+
   test('waits until a holder that takes its time has let go', async () => {
     const options = here();
     const { child, finished, says } = await script(options.directory, SLOW);

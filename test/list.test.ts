@@ -190,6 +190,18 @@ describe('list --watch on a terminal', () => {
     expect(view.output().endsWith('\x1b[?25h\x1b[?1049l')).toBe(true);
   });
 
+  test('a terminal that knows no size is one of 80 columns', async (context) => {
+    requireProgram(context, 'script');
+    const { directory, at } = here();
+    using _held = lockSync('bot', { directory });
+    const command = `stty cols 0 rows 0; '${process.execPath}' '${CLI}' list ${at.join(' ')}`;
+    expect((await run('script', ['-qec', command, '/dev/null'])).stdout).toMatch(
+      /^bot +exclusive/m,
+    );
+    const view = await terminal(0, 0, at);
+    await expect.poll(view.output, POLL).toMatch(/bot +exclusive/);
+  });
+
   test('an error leaves the terminal as it was, too', async () => {
     const { directory, at } = here();
     const gone = join(directory, 'file');

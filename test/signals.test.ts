@@ -59,6 +59,14 @@ describe.each(SIGNALS)('on %s', (signal) => {
     expect(stderr).toMatch(/onShutdown failed: .*broken/);
   });
 
+  test('it ends by the signal also when onShutdown throws what has no text', async () => {
+    const onShutdown = '() => { throw Object.create(null) }';
+    const code = `new SingleInstance('bot', { ...options, onShutdown: ${onShutdown} })`;
+    const { child, finished } = await instance(freshDirectory(), code);
+    child.kill(signal);
+    expect((await finished).status).toBe(signal);
+  });
+
   test('it ends all the same when onShutdown hangs, after shutdownTimeout, and says why', async () => {
     const directory = freshDirectory();
     const more = 'onShutdown: () => never, shutdownTimeout: 100';
@@ -380,6 +388,29 @@ describe('as PID 1', () => {
       expect((await finished).status).toBe(wanted);
     },
   );
+});
+
+describe('as PID 1 that waits', () => {
+  test('a signal is not lost: onShutdown runs after the wait', async (context) => {
+    requireRoot(context);
+    requireProgram(context, 'unshare');
+    const directory = freshDirectory();
+    const held = lockSync('bot', { directory });
+    const code = `
+      say('I am ' + process.pid);
+      new SingleInstance('bot', { ...options, wait: true, onShutdown: (signal) => say(signal) });
+      stayAlive();`;
+    const unshare = ['unshare', '--pid', '--fork', '--kill-child', '--mount-proc'];
+    const { pid, finished, says } = program(directory, code, unshare);
+    await says('I am 1\n');
+    await expect.poll(() => inspect('bot', { directory }).waiters, POLL).toBe(1);
+    const first = Number(readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8'));
+    process.kill(first, 'SIGTERM');
+    held.release();
+    const { status, stdout } = await finished;
+    expect(stdout).toMatch(/SIGTERM\n$/);
+    expect(status).toBe(143);
+  });
 });
 
 describe('without a signal', () => {

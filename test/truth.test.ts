@@ -9,6 +9,7 @@ import {
   inspect,
   killRunning,
   list,
+  lock,
   lockPath,
   lockSync,
 } from '../dist/index.js';
@@ -195,6 +196,54 @@ except filelock.Timeout:
       source: 'kernel',
     });
     expect(list({ directory }).map(({ name }) => name)).toEqual(['bot']);
+  });
+});
+
+describe('a holder whose descriptors do not show the lock', () => {
+  const locked = `import fcntl, os, sys
+fd = os.open(sys.argv[1], eval(sys.argv[2]))
+fcntl.flock(fd, fcntl.LOCK_EX)
+print('acquired', flush=True)
+sys.stdin.read()`;
+
+  /** It is named by the table's word, with the reason, to starters too; and no signal is sent on that. */
+  async function isNamed(pid: number, directory: string): Promise<void> {
+    const { held, holders, unknown } = inspect('bot', { directory });
+    expect({ held, pids: holders.map((one) => one.pid) }).toEqual({ held: true, pids: [pid] });
+    expect(unknown).toContainEqual(expect.stringContaining('what the lock table says'));
+    await expect(lock('bot', { directory })).rejects.toMatchObject({
+      code: 'LOCK_HELD',
+      holder: { pid },
+    });
+    await expect(killRunning('bot', { directory, force: true })).rejects.toMatchObject({
+      code: 'LOCK_PERMISSION',
+      message: expect.stringMatching(`PID ${pid} holds it by the word of the lock table alone`),
+    });
+    expect(inspect('bot', { directory }).held).toBe(true);
+  }
+
+  test('because it opened the file as one who only asks does', async (context) => {
+    requireWholeTable(context);
+    const python = requirePython(context, 'fcntl');
+    const { directory } = here();
+    const flags = 'os.O_RDONLY | os.O_APPEND | os.O_CREAT';
+    const holder = start(python, ['-c', locked, lockPath('bot', { directory }), flags], PIPES);
+    await holder.says('acquired');
+    await isNamed(holder.pid, directory);
+  });
+
+  test('because it opened the file under another name, by a bind mount', async (context) => {
+    requireRoot(context);
+    requireWholeTable(context);
+    requireProgram(context, 'unshare');
+    const python = requirePython(context, 'fcntl');
+    const { directory } = here();
+    lockSync('bot', { directory }).release();
+    const script = `cd "$1"; touch other; mount --bind bot.lock other; exec '${python}' -c "$2" other os.O_RDWR`;
+    const words = ['--mount', 'sh', '-c', script, 'sh', directory, locked];
+    const holder = start('unshare', words, PIPES);
+    await holder.says('acquired');
+    await isNamed(holder.pid, directory);
   });
 });
 

@@ -34,7 +34,9 @@ async function until(condition: () => boolean): Promise<void> {
 /** Nobody holds or waits, and the threads that waited are gone. */
 async function untilQuiet(options: { directory: string }, before: number): Promise<void> {
   await until(() => threads() <= before);
-  expect(inspect('bot', options)).toMatchObject({ held: false, waiters: 0 });
+  // A late grant is given back an instant after the thread has it.
+  await until(() => !inspect('bot', options).held);
+  expect(inspect('bot', options).waiters).toBe(0);
 }
 
 describe('first in, first out', () => {

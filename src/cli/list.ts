@@ -10,7 +10,7 @@ export async function list(call: Call): Promise<number> {
   if (call.watch) return watch(call);
   const server = serverOf(call);
   const statuses = server ? await listOnServer(server) : listLocks(call.location);
-  const width = process.stdout.isTTY ? process.stdout.columns : undefined;
+  const width = process.stdout.isTTY ? process.stdout.columns || undefined : undefined; // 0: not known
   if (call.json) printJson(statuses);
   else printLine(table(statuses, width).join('\n'));
   warnIfPrivate(call);

@@ -28,7 +28,7 @@ export function showWaiting(call: Call): () => void {
     );
   }
   const show = () => {
-    if (server === undefined) holder = inspect(call.name, call.location).holders[0];
+    if (server === undefined) holder = holderOf(call);
     const who =
       holder === undefined
         ? ''
@@ -43,4 +43,13 @@ export function showWaiting(call: Call): () => void {
     clearInterval(timer);
     writeSync(2, '\r\x1b[K');
   };
+}
+
+// A lock can be waited for where nobody can be asked who holds it.
+function holderOf({ name, location }: Call): Holder | undefined {
+  try {
+    return inspect(name, location).holders[0];
+  } catch {
+    return undefined;
+  }
 }

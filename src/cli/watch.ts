@@ -69,7 +69,7 @@ function liveView(call: Call, output: NodeJS.WriteStream): Promise<number> {
   process.on('exit', leave);
 
   let statuses: LockStatus[] = [];
-  const draw = () => output.write(frame(statuses, place, output.columns, output.rows));
+  const draw = () => output.write(frame(statuses, place, output.columns || 80, output.rows || 24));
   output.on('resize', draw);
   return every(() => {
     statuses = list(call.location);
@@ -80,7 +80,12 @@ function liveView(call: Call, output: NodeJS.WriteStream): Promise<number> {
 
 // What fills the terminal, over what was there before. A line is erased first: after one that
 // reaches the last column, that would take its last character away.
-function frame(statuses: readonly LockStatus[], place: string, columns = 80, rows = 24): string {
+function frame(
+  statuses: readonly LockStatus[],
+  place: string,
+  columns: number,
+  rows: number,
+): string {
   const time = new Date().toTimeString().slice(0, 8);
   const held = statuses.length === 1 ? '1 lock' : `${statuses.length} locks`;
   const lines = [
