@@ -27,7 +27,9 @@ const STRESS = ['test/native/stress.cc'];
  * The tests in which the native part works in the process of the test and its threads. What is
  * measured in milliseconds is left out, and what takes its time from a crowd.
  */
-const TESTS = ['files', 'lock', 'lost', 'waiting', 'workers'].map((name) => `test/${name}.test.ts`);
+const TESTS = ['files', 'kill', 'lock', 'lost', 'own-directory', 'run', 'waiting', 'workers'].map(
+  (name) => `test/${name}.test.ts`,
+);
 const TESTS_OF_THREADS = TESTS.filter((file) => /waiting|workers/.test(file));
 const LEFT_OUT = [
   ...['within milliseconds', 'within 100 ms', 'never run while nothing changes'],

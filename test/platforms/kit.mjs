@@ -30,7 +30,7 @@ export const [runtime, ...emulated] = [
   ...JSON.parse(process.env.CONFORMANCE_UNDER ?? '[]'),
   process.execPath,
 ];
-const cliFile = join(packageDirectory, 'dist', 'cli.js');
+export const cliFile = join(packageDirectory, 'dist', 'cli.js');
 const runtimeArgs = [...emulated, ...(globalThis.Deno ? ['run', '--allow-all'] : [])];
 
 /** Thrown by a case that can't be run here, with the reason. */

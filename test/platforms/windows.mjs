@@ -21,6 +21,7 @@ import {
   Actor,
   at,
   checkRunning,
+  cliFile,
   codeOf,
   equal,
   inspect,
@@ -29,6 +30,8 @@ import {
   lockPath,
   lockSync,
   NotRun,
+  runtime,
+  soon,
   tryLock,
 } from './kit.mjs';
 
@@ -38,6 +41,14 @@ const script = fileURLToPath(new URL('opener_win.ps1', import.meta.url));
 const openerCommand = process.argv[4]
   ? [process.argv[4]]
   : ['powershell.exe', ...POWERSHELL, script];
+
+function isAlive(pid) {
+  try {
+    return process.kill(pid, 0);
+  } catch {
+    return false;
+  }
+}
 
 /** A program that has the file open in the way of others; see opener_win.c. */
 class Opener {
@@ -295,6 +306,22 @@ export const windowsCases = {
     (await waiting).release();
     // An attempt that does not wait gives such a program 500 ms.
     equal(blocked < 400, true, `it took ${blocked} ms`);
+  },
+  'a run that is killed takes its program along': async () => {
+    const options = at();
+    const told = join(options.directory, 'pid');
+    const code = `fs.writeFileSync(process.argv[1], String(process.pid)); setInterval(() => {}, 1000)`;
+    const program = [runtime, '-e', code, told];
+    const words = [cliFile, 'run', 'bot', '--directory', options.directory, '--', ...program];
+    const wrapper = spawn(runtime, words, { stdio: 'ignore' });
+    const ended = new Promise((resolve) => wrapper.on('exit', resolve));
+    await soon(() => existsSync(told) && readFileSync(told, 'utf8') !== '');
+    const pid = Number(readFileSync(told, 'utf8'));
+    equal([isAlive(pid), tryLock('bot', options)], [true, null]);
+    wrapper.kill('SIGKILL');
+    await ended;
+    await soon(() => !isAlive(pid));
+    await soon(() => !checkRunning('bot', options));
   },
   'a deletion in progress is waited for': async () => {
     const options = at();
