@@ -20,6 +20,8 @@ const { values } = parseArgs({
 const library = pathToFileURL(join(values.package, 'dist/index.js')).href;
 const { inspect, lock, tryLock } = await import(library);
 const directory = mkdtempSync(join(tmpdir(), 'kernel-lock-workers-'));
+// Also where it fails, while workers are still about: one may make its file anew in between.
+process.on('exit', () => rmSync(directory, { recursive: true, maxRetries: 5 }));
 const options = { directory };
 const total = Number(values.workers);
 const ABREAST = 4;
@@ -104,5 +106,4 @@ console.log(
     ? `${total} workers came and went, nothing left${memory}`
     : problems.join('\n'),
 );
-rmSync(directory, { recursive: true });
 process.exit(problems.length === 0 ? 0 : 1);

@@ -1,9 +1,10 @@
-// The judge of `npm run test:chaos` can tell: logs that no lock would have let come about.
+// The judge of `npm run test:chaos` can tell: logs that no lock would have let come about, and
+// runs that show nothing.
 import { appendFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 // @ts-expect-error: JavaScript without declarations
-import { judge } from './chaos/judge.js';
+import { judge, missing } from './chaos/judge.js';
 import { freshDirectory } from './support/scratch.js';
 
 const problemsOf = async (lines: string[], dead: string[] = []) =>
@@ -72,4 +73,18 @@ test('a reader that saw another count than the last writer is told', async () =>
 
 test('an end without a begin is told', async () => {
   expect(await problemsOf(['E 1 0 1'])).toEqual(['log: line 1: 1/0 never began']);
+});
+
+test('a run in which little happened is told, by the minute', () => {
+  const enough = { exclusive: 3000, shared: 1000 };
+  expect(missing(enough, { killed: 1 }, 2, ['killed'])).toEqual([]);
+  expect(missing({ exclusive: 0, shared: 0 }, {}, 0.15, ['killed'])).toEqual([
+    'fewer than 225 exclusive acquisitions',
+    'fewer than 75 shared acquisitions',
+  ]);
+  expect(missing({ ...enough, shared: 999 }, { killed: 0 }, 2, ['killed', 'filled'])).toEqual([
+    'fewer than 1000 shared acquisitions',
+    'nothing was counted as killed',
+    'nothing was counted as filled',
+  ]);
 });

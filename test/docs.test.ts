@@ -3,13 +3,9 @@ import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { REPOSITORY } from './support/run.js';
+import { titlesOf } from './support/titles.js';
 
 const read = (file: string) => readFileSync(join(REPOSITORY, file), 'utf8');
-// What stands first in the call of a test, a describe, or of what their each() and for() return; or in
-// a row of those.
-const TITLE = /(?:\b(?:test|describe)\(|\)\(|^ *\[)\s*(['"`])((?:\\.|(?!\1).)*)\1/gms;
-const titlesOf = (file: string) =>
-  [...read(file).matchAll(TITLE)].map(([, , title]) => title?.replaceAll("\\'", "'") ?? '');
 const { scripts } = JSON.parse(read('package.json'));
 
 describe.each(['docs/guarantees.md', 'docs/threat-model.md'])('%s', (page) => {
@@ -31,7 +27,8 @@ describe.each(['docs/guarantees.md', 'docs/threat-model.md'])('%s', (page) => {
   test('names tests that are there', () => {
     expect(titles.length).toBeGreaterThan(20);
     const missing = titles.filter(
-      ([file, title]) => !titlesOf(file as string).some((one) => one.includes(title as string)),
+      ([file, title]) =>
+        !titlesOf(join(REPOSITORY, file as string)).some((one) => one.includes(title as string)),
     );
     expect(missing).toEqual([]);
   });

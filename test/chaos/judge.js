@@ -1,6 +1,26 @@
-// Reads the log of a name and says whether two were ever inside at once, or an update was lost.
+// Reads the log of a name and says whether two were ever inside at once, or an update was lost; and
+// says of a whole run whether enough went on in it to show anything.
 import { createReadStream } from 'node:fs';
 import { createInterface } from 'node:readline';
+
+/** Acquisitions a minute; ten times as many are seen where two cores have other work as well. */
+const FLOOR = { exclusive: 1500, shared: 500 };
+
+/**
+ * @param {{ exclusive: number, shared: number }} acquisitions
+ * @param {Record<string, number>} events how many there were of each kind
+ * @param {number} minutes
+ * @param {string[]} kinds what there is in a minute
+ * @returns {string[]}
+ */
+export function missing(acquisitions, events, minutes, kinds) {
+  const few = Object.entries(FLOOR)
+    .filter(([kind, each]) => acquisitions[kind] < each * minutes)
+    .map(([kind, each]) => `fewer than ${Math.ceil(each * minutes)} ${kind} acquisitions`);
+  if (minutes < 1) return few;
+  const none = kinds.filter((kind) => !(events[kind] > 0));
+  return [...few, ...none.map((kind) => `nothing was counted as ${kind}`)];
+}
 
 /**
  * @param {string} file

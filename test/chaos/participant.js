@@ -3,6 +3,7 @@
 import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
 import { closeSync, openSync, unlinkSync, writeFileSync } from 'node:fs';
+import { constants } from 'node:os';
 import { join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import { isMainThread, parentPort, threadId, Worker, workerData } from 'node:worker_threads';
@@ -15,9 +16,13 @@ const { directory, locks, library, names, seed, noLock } = settings;
 const { lock, lockSync, tryLock, inspect, list, checkRunning, LockError } = await import(library);
 const id = isMainThread ? settings.id : `${settings.id}.${threadId}`;
 const chance = random(seed);
-const EXPECTED = ['LOCK_HELD', 'LOCK_TIMEOUT'];
-/** What running out of descriptors, also by another thread of the process, or of disk may lead to. */
-const EXHAUSTED = [...EXPECTED, 'LOCK_SYSTEM', 'LOCK_PERMISSION'];
+const { EMFILE, ENOSPC } = constants.errno;
+
+/** What the runner is told the numbers of, and the numbers, of all threads of the process. */
+const COUNTED = ['starved', 'EMFILE', 'ENOSPC', 'cancelled', 'asked', 'notStarted'];
+const counted = settings.counted ?? sharedNumbers(COUNTED.length);
+/** Goes up when the main thread starts to use up the descriptors, and when it has given them back. */
+const famine = settings.famine ?? sharedNumbers(1);
 
 /** Of a participant that holds and waits for nothing: a thread stays for the next wait, one watches files. */
 const AT_REST = { 'lock file': 0, thread: 2 };
@@ -40,12 +45,29 @@ async function mainThread() {
   process.on('message', () => {
     stopping = true;
   });
+  // Now and then, because many are killed: no more than this is lost with them.
+  const telling = setInterval(tell, 200);
   const threads = settings.threads > 0 ? keepThreads() : undefined;
   const done = participate();
   await done;
   await threads;
+  clearInterval(telling);
+  tell();
   process.send({ before, left: await settled(before) });
   process.disconnect();
+}
+
+function sharedNumbers(length) {
+  return new Int32Array(new SharedArrayBuffer(length * Int32Array.BYTES_PER_ELEMENT));
+}
+
+function count(what) {
+  Atomics.add(counted, COUNTED.indexOf(what), 1);
+}
+
+function tell() {
+  const news = COUNTED.map((what, index) => [what, Atomics.exchange(counted, index, 0)]);
+  process.send({ counted: Object.fromEntries(news) });
 }
 
 async function thread() {
@@ -69,35 +91,58 @@ async function step() {
   const name = chance.pick(names);
   const options = { directory: locks, shared: chance.chance(0.3) };
   const kind = chance.next();
+  const before = Atomics.load(famine, 0);
   try {
-    if (kind < 0.05) inspect(name, { directory: locks });
-    else if (kind < 0.07) list({ directory: locks });
-    else if (kind < 0.1) checkRunning(name, { directory: locks });
+    if (kind < 0.1) ask(kind, name);
     else await inside(name, options, await acquire(kind, name, options));
   } catch (error) {
-    // A cancelled wait rejects with the signal's reason.
-    if (error === CANCELLED) return;
     if (!(error instanceof LockError)) throw error;
-    if (!(settings.mayStarve || settings.fullDisk ? EXHAUSTED : EXPECTED).includes(error.code))
-      throw error;
+    // Of descriptors, also where it is the main thread that uses them up, and has begun or ended since.
+    const starved = before % 2 === 1 || Atomics.load(famine, 0) !== before;
+    if (error.errno === EMFILE && starved) count('EMFILE');
+    else if (error.errno === ENOSPC && settings.fullDisk) count('ENOSPC');
+    else throw error;
   }
 }
 
+function ask(kind, name) {
+  if (kind < 0.05) inspect(name, { directory: locks });
+  else if (kind < 0.07) list({ directory: locks });
+  else checkRunning(name, { directory: locks });
+  count('asked');
+}
+
+/** A lock; or null where it was not to be had in time. A wait without end has none to run out. */
 async function acquire(kind, name, options) {
   if (noLock) return { signal: new AbortController().signal, release() {} };
   if (kind < 0.3) return tryLock(name, options);
-  if (kind < 0.4) return lockSync(name, { ...options, wait: 1 + chance.below(5) });
-  if (kind < 0.6) return lock(name, { ...options, wait: chance.below(50) });
-  if (kind < 0.7) {
-    const controller = new AbortController();
-    const timer = setTimeout(() => controller.abort(CANCELLED), chance.below(20));
-    try {
-      return await lock(name, { ...options, wait: true, signal: controller.signal });
-    } finally {
-      clearTimeout(timer);
-    }
-  }
+  if (kind < 0.6) return acquireInTime(kind, name, options);
+  if (kind < 0.7) return acquireUnlessCancelled(name, options);
   return lock(name, { ...options, wait: true });
+}
+
+async function acquireInTime(kind, name, options) {
+  try {
+    if (kind < 0.4) return lockSync(name, { ...options, wait: 1 + chance.below(5) });
+    return await lock(name, { ...options, wait: chance.below(50) });
+  } catch (error) {
+    if (error.code === 'LOCK_TIMEOUT') return null;
+    throw error;
+  }
+}
+
+async function acquireUnlessCancelled(name, options) {
+  const controller = new AbortController();
+  const timer = setTimeout(() => controller.abort(CANCELLED), chance.below(20));
+  try {
+    return await lock(name, { ...options, wait: true, signal: controller.signal });
+  } catch (error) {
+    if (error !== CANCELLED) throw error;
+    count('cancelled');
+    return null;
+  } finally {
+    clearTimeout(timer);
+  }
 }
 
 async function inside(name, { shared }, held) {
@@ -122,6 +167,8 @@ async function work() {
 // Uses up the descriptors, and goes on for a while.
 async function starve() {
   const taken = [];
+  Atomics.add(famine, 0, 1);
+  count('starved');
   try {
     for (;;) taken.push(openSync('/dev/null', 'r'));
   } catch (error) {
@@ -130,6 +177,7 @@ async function starve() {
   for (const spare of taken.splice(0, chance.below(3))) closeSync(spare);
   for (let steps = 0; steps < 20; steps++) await step();
   for (const file of taken) closeSync(file);
+  Atomics.add(famine, 0, 1);
 }
 
 async function keepThreads() {
@@ -141,7 +189,7 @@ async function keepThreads() {
 }
 
 async function liveAndDie(seedOfThread) {
-  const workerData = { ...settings, seed: seedOfThread };
+  const workerData = { ...settings, counted, famine, seed: seedOfThread };
   let worker;
   try {
     worker = new Worker(new URL(import.meta.url), { workerData });
@@ -157,20 +205,21 @@ async function liveAndDie(seedOfThread) {
   const stop = setInterval(() => {
     if (stopping) worker.postMessage('stop');
   }, 20);
-  worker.on('error', (error) => {
-    process.send({ terminated: thread });
-    outOfDescriptors(error);
-  });
-  await ended.catch(() => {});
+  const failure = await ended.then(
+    () => undefined,
+    (error) => error,
+  );
   clearTimeout(timer);
   clearInterval(stop);
   forget(thread);
+  if (failure !== undefined) await outOfDescriptors(failure);
 }
 
 // A thread may find none left to begin with.
 async function outOfDescriptors(error) {
   const none = ['EMFILE', 'ERR_WORKER_INIT_FAILED', 'ERR_DLOPEN_FAILED', 'LOCK_NATIVE'];
   if (!settings.mayStarve || !none.includes(error.code)) throw error;
+  count('notStarted');
   await new Promise((next) => setTimeout(next, 20));
 }
 

@@ -2,6 +2,7 @@
 // the lock while it does, so that nobody else is inside, and whoever waits waits for a file that is
 // not there any more. It also kills holders through the package, and fills the disk.
 import { closeSync, copyFileSync, openSync, renameSync, unlinkSync, writeSync } from 'node:fs';
+import { constants } from 'node:os';
 import { join } from 'node:path';
 import { random } from './random.js';
 
@@ -16,7 +17,7 @@ process.on('message', () => {
   stopping = true;
 });
 process.send({ ready: true });
-const done = { deleted: 0, renamed: 0, replaced: 0, killed: 0, filled: 0 };
+const count = (kind) => process.send({ counted: { [kind]: 1 } });
 while (!stopping) {
   const name = chance.pick(names);
   try {
@@ -25,29 +26,30 @@ while (!stopping) {
     else if (kind < 0.1 && fullDisk) await fill();
     else await spoil(name);
   } catch (error) {
-    if (!(error instanceof LockError) && error.code !== 'ENOSPC') throw error;
+    // Of ours it is positive, of Node.js' negative.
+    if (!fullDisk || Math.abs(error.errno) !== constants.errno.ENOSPC) throw error;
   }
   await new Promise((next) => setTimeout(next, chance.below(10)));
 }
-process.send({ done });
 process.disconnect();
 
 async function spoil(name) {
   const path = lockPath(name, options);
-  const held = await lock(name, { ...options, wait: PATIENCE });
+  const held = await unless(['LOCK_TIMEOUT'], lock(name, { ...options, wait: PATIENCE }));
+  if (held === undefined) return;
   try {
     const kind = chance.below(3);
     if (kind === 0) {
       unlinkSync(path);
-      done.deleted++;
+      count('deleted');
     } else if (kind === 1) {
       renameSync(path, join(locks, `moved-${chance.below(5)}`));
-      done.renamed++;
+      count('renamed');
     } else {
       const other = join(locks, 'other');
       copyFileSync(path, other);
       renameSync(other, path);
-      done.replaced++;
+      count('replaced');
     }
     // Others make the file anew, and are inside, while this one still holds the old one.
     if (chance.chance(0.5)) await new Promise((next) => setTimeout(next, chance.below(5)));
@@ -58,7 +60,18 @@ async function spoil(name) {
 
 async function kill(name) {
   const force = chance.chance(0.5);
-  if (await killRunning(name, { ...options, force, timeout: 1000 })) done.killed++;
+  const killing = killRunning(name, { ...options, force, timeout: 1000 });
+  // One that is stopped does not obey; one that is ending may be nowhere to be found.
+  if (await unless(['LOCK_TIMEOUT', 'LOCK_PERMISSION'], killing)) count('killRunning');
+}
+
+async function unless(codes, outcome) {
+  try {
+    return await outcome;
+  } catch (error) {
+    if (error instanceof LockError && codes.includes(error.code)) return undefined;
+    throw error;
+  }
 }
 
 async function fill() {
@@ -68,7 +81,7 @@ async function fill() {
     for (;;) writeSync(file, Buffer.alloc(65536));
   } catch (error) {
     if (error.code !== 'ENOSPC') throw error;
-    done.filled++;
+    count('filled');
     await new Promise((next) => setTimeout(next, 20));
   } finally {
     closeSync(file);
