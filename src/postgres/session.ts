@@ -11,7 +11,7 @@ import {
   makeClient,
   placeOf,
 } from './client.js';
-import { errorOf, STANDBY } from './failure.js';
+import { errorOf, STANDBY, sqlStateOf } from './failure.js';
 import type { ServerOptions } from './types.js';
 
 const DEFAULT_HEARTBEAT = 5000;
@@ -138,6 +138,10 @@ export class Session {
       const asked = this.#client.query({ ...query, types: asText });
       return (await (limited ? this.#inTime(asked) : asked)).rows as Row[];
     } catch (error) {
+      // pg itself gave up (its query_timeout), and the server may still grant.
+      if (sqlStateOf(error) === undefined) {
+        this.#abandon(`a question failed (${(error as Error).message})`, error);
+      }
       throw this.#failure ?? error;
     } finally {
       answered();
@@ -148,9 +152,7 @@ export class Session {
   async #inTime<T>(answer: Promise<T>): Promise<T> {
     const silent = () => {
       if (this.#unanswered === timer) {
-        // A server that waits for its synchronous standbys does not look whether its clients are there.
-        void cancelQuery(this.#client, CANCEL_TIMEOUT);
-        this.#lose(`the server left a question unanswered for ${this.#heartbeat} ms`);
+        this.#abandon(`the server left a question unanswered for ${this.#heartbeat} ms`);
       }
     };
     // What came in while this process was busy or stopped is read first: hence in the next turn.
@@ -228,6 +230,14 @@ export class Session {
     const dependents = [...this.#dependents];
     this.#dependents.clear();
     return dependents;
+  }
+
+  // With a question that the server may still be at.
+  #abandon(reason: string, cause?: unknown): void {
+    if (this.#over) return;
+    // A server that waits for its synchronous standbys does not look whether its clients are there.
+    void cancelQuery(this.#client, CANCEL_TIMEOUT);
+    this.#lose(reason, cause);
   }
 
   #lose(reason: string, cause?: unknown): void {
