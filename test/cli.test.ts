@@ -476,6 +476,24 @@ describe('a usage error', () => {
     expectUsageError(await cli(...args));
   });
 
+  test.each(
+    lines(
+      ['check', 'postgres://u:open-sesame@h/d'],
+      ['run', 'postgres://u:open-sesame@h/d', '--', 'true'],
+      ['postgres://u:open-sesame@h/d', '--kill'],
+      ['postgres://u:open-sesame@h/d'],
+      ['check', 'bot', '--postgres://u:open-sesame@h/d'],
+      ['wait', 'bot', '--timeout', 'postgres://u:open-sesame@h/d'],
+      ['run', 'bot', '-E', 'postgres://u:open-sesame@h/d', '--', 'true'],
+      ['check', 'bot', '--scope', 'postgres://u:open-sesame@h/d'],
+    ),
+  )('shows no password of a URL in a wrong place: %j', async (args) => {
+    const end = await cli(...args);
+    expectUsageError(end);
+    expect(end.stderr).not.toContain('sesame');
+    expect(end.stderr).toContain('a URL');
+  });
+
   test('in the input is told as JSON with --json', async () => {
     const end = await cli('check', '../x', '--json');
     expect(end).toMatchObject({ status: 64, stdout: '' });

@@ -1,6 +1,7 @@
 // What was typed, as a command with checked options.
 
 import { type ParseArgsConfig, parseArgs } from 'node:util';
+import { hasUrl } from '../name.js';
 import { printable } from '../report.js';
 import type { LocationOptions, LockScope } from '../types.js';
 import type { CommandName } from './main.js';
@@ -121,8 +122,13 @@ function parse(command: string, args: string[]): { values: Values; positionals: 
     });
   } catch (error) {
     // Node's own message, without its advice on how to escape.
-    throw new UsageError((error as Error).message.split(/[.\n]/)[0] ?? 'unusable arguments');
+    const [told = ''] = (error as Error).message.split(/[.\n]/);
+    throw new UsageError(hasUrl(told) ? 'a URL stands in a wrong place' : told);
   }
+}
+
+function quoted(value: Values[string]): string {
+  return typeof value === 'string' && hasUrl(value) ? 'a URL' : `'${value}'`;
 }
 
 const WITHOUT_END = 'without end';
@@ -160,7 +166,9 @@ function shortForm(name: string, values: Values): CommandName {
     }
     return 'check';
   }
-  throw new UsageError(`unknown command '${name}'; a lock's name goes with --check or --kill`);
+  throw new UsageError(
+    `unknown command ${quoted(name)}; a lock's name goes with --check or --kill`,
+  );
 }
 
 function helpFor(command: string): Call {
@@ -183,7 +191,7 @@ function helpFor(command: string): Call {
 function location(values: Values): LocationOptions {
   const { scope, directory } = values;
   if (scope !== undefined && scope !== 'machine' && scope !== 'user') {
-    throw new UsageError(`--scope is machine or user, not '${scope}'`);
+    throw new UsageError(`--scope is machine or user, not ${quoted(scope)}`);
   }
   return { scope: scope as LockScope | undefined, directory: directory as string | undefined };
 }
@@ -218,7 +226,7 @@ function milliseconds(option: string, value: Values[string]): number | undefined
   if (value === undefined) return undefined;
   const seconds = typeof value === 'string' && /^\d*\.?\d+$/.test(value) ? Number(value) : -1;
   if (seconds < 0 || seconds > 2_147_483) {
-    throw new UsageError(`${option} takes seconds from 0 to 2147483, not '${value}'`);
+    throw new UsageError(`${option} takes seconds from 0 to 2147483, not ${quoted(value)}`);
   }
   return Math.round(seconds * 1000);
 }
@@ -227,7 +235,7 @@ function exitCode(value: Values[string]): number | undefined {
   if (value === undefined) return undefined;
   const code = typeof value === 'string' && /^\d{1,3}$/.test(value) ? Number(value) : -1;
   if (code < 0 || code > 255) {
-    throw new UsageError(`--conflict-exit-code takes a number from 0 to 255, not '${value}'`);
+    throw new UsageError(`--conflict-exit-code takes a number from 0 to 255, not ${quoted(value)}`);
   }
   return code;
 }
