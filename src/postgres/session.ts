@@ -12,6 +12,7 @@ import {
   placeOf,
 } from './client.js';
 import { errorOf, STANDBY, sqlStateOf } from './failure.js';
+import { utc } from './table.js';
 import type { ServerOptions } from './types.js';
 
 const DEFAULT_HEARTBEAT = 5000;
@@ -37,7 +38,7 @@ const asText = { getTypeParser: () => (value: string) => value };
 
 // The sessions of this thread, wherever they lead.
 const ours = new Set<string>();
-const identity = ({ backend, started }: Row) => `${backend} ${started}`;
+const identity = ({ backend, start }: Row) => `${backend} ${start}`;
 
 /** Whether a process of a server, with the moment of its start, serves a session of this thread. */
 export function isOurs(row: Row): boolean {
@@ -260,9 +261,7 @@ function sessionFacts(processID: number | null | undefined): string {
   const direct = processID == null ? 'true' : `pg_backend_pid() = ${Number(processID)}`;
   return `SELECT pg_backend_pid() AS backend, ${direct} AS direct, pg_is_in_recovery() AS standby,
     version() ~ 'linux' AS settable,
-    (SELECT backend_start FROM pg_stat_activity WHERE pid = pg_backend_pid()) AS start,
-    (SELECT extract(epoch FROM backend_start) FROM pg_stat_activity WHERE pid = pg_backend_pid())
-      AS started,
+    (SELECT ${utc('backend_start')} FROM pg_stat_activity WHERE pid = pg_backend_pid()) AS start,
     CASE WHEN pg_is_in_recovery() THEN 1
       ELSE ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::integer
     END AS timeline`;

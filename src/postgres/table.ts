@@ -113,6 +113,10 @@ export const RESERVE = `WITH reservation AS (
 export const TABLES_EXIST = `SELECT to_regclass('public.kernel_lock') IS NOT NULL
   AND to_regclass('public.kernel_lock_grant') IS NOT NULL AS exist`;
 
+/** A moment as text that every session reads alike, whatever its DateStyle and TimeZone. */
+export const utc = (column: string) =>
+  `to_char(${column} AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US') || '+00'`;
+
 // Advisory locks with a key of 64 bits have it in two halves, and 1 as objsubid.
 const KEY = '((l.classid::bigint << 32) | l.objid::bigint)';
 const ADVISORY = `l.locktype = 'advisory' AND l.objsubid = 1
@@ -137,7 +141,7 @@ function sessions(recorded: boolean): string {
     : 'NULL AS name, false AS own';
   return `SELECT l.pid AS backend, l.granted, l.mode, a.usename AS role,
       a.application_name AS application, host(a.client_addr) AS address, a.state,
-      a.backend_start IS NULL AS hidden, extract(epoch FROM a.backend_start) AS started, ${record}
+      a.backend_start IS NULL AS hidden, ${utc('a.backend_start')} AS start, ${record}
     FROM pg_locks l LEFT JOIN pg_stat_activity a ON a.pid = l.pid
     ${recorded ? RECORD : ''}`;
 }

@@ -286,6 +286,23 @@ describe('who holds it', () => {
     await settled();
   });
 
+  test('is told where the role has a DateStyle and a TimeZone of its own', async () => {
+    const name = freshName();
+    const settings = encodeURIComponent('-c datestyle=SQL,DMY -c timezone=Asia/Kolkata');
+    const there = { connectionString: `${server.url()}?options=${settings}` };
+    const before = Date.now();
+    const held = await lock(name, there);
+    for (const from of [at, there]) {
+      const { holders, unknown } = await inspect(name, from);
+      expect(unknown).toEqual([]);
+      expect(holders).toMatchObject([{ pid: process.pid, token: held.token }]);
+      expect(Math.abs(Number(holders[0]?.acquiredAt) - before)).toBeLessThan(10_000);
+      await expect(killRunning(name, from)).rejects.toMatchObject({ code: 'LOCK_DEADLOCK' });
+    }
+    await held.release();
+    await settled();
+  });
+
   test('is another program, of which less is known', async () => {
     const name = freshName();
     await (await lock(name, at)).release();
