@@ -27,7 +27,7 @@ CREATE UNLOGGED TABLE IF NOT EXISTS public.kernel_lock_grant (
   host text NOT NULL,
   pid integer NOT NULL,
   since timestamptz NOT NULL,
-  metadata jsonb
+  metadata json
 ) WITH (fillfactor = 50)`;
 
 /** The other name of a key, for $1 the name and $2 the key. */
@@ -73,7 +73,7 @@ function acquire(attempt: string): string {
   return `WITH attempt AS MATERIALIZED (SELECT ${attempt} AS granted), record AS (
     UPDATE public.kernel_lock_grant SET token = token + 1, backend_pid = pg_backend_pid(),
       backend_start = $3::timestamptz, host = $4, pid = $5::integer, since = clock_timestamp(),
-      metadata = $6::jsonb
+      metadata = $6::json
     FROM attempt WHERE granted AND name = $1 AND token < reserved
     RETURNING token)
   SELECT granted, (SELECT token FROM record) AS token,
@@ -102,7 +102,7 @@ export const RESERVE = `WITH reservation AS (
   INSERT INTO public.kernel_lock_grant
     (name, token, reserved, backend_pid, backend_start, host, pid, since, metadata)
   SELECT $1, token, reserved, pg_backend_pid(), $3::timestamptz, $4, $5::integer,
-    clock_timestamp(), $6::jsonb
+    clock_timestamp(), $6::json
   FROM reservation
   ON CONFLICT (name) DO UPDATE SET token = excluded.token, reserved = excluded.reserved,
     backend_pid = excluded.backend_pid, backend_start = excluded.backend_start,
