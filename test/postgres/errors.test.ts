@@ -185,6 +185,16 @@ describe('the tables', () => {
     await nothingLeft(server);
   });
 
+  test('may not be written: default_transaction_read_only is named', async () => {
+    await server.sql('CREATE ROLE reader LOGIN SUPERUSER');
+    await server.sql('ALTER ROLE reader SET default_transaction_read_only = on');
+    const error = await failure(with_(server.url('reader')));
+    expect(error).toMatchObject({ code: 'LOCK_UNSUPPORTED', cause: { code: '25006' } });
+    expect(error.message).toContain('default_transaction_read_only');
+    expect(error.message).toContain('primary');
+    await nothingLeft(server);
+  });
+
   test('may not be used', async () => {
     await server.sql(migration);
     expect(await failure(with_(server.url('other')))).toMatchObject({ code: 'LOCK_PERMISSION' });
