@@ -405,6 +405,9 @@ describe('a usage error', () => {
       ['check'],
       ['check', 'bot', '--force'],
       ['check', 'bot', '--json=yes'],
+      ['check', 'bot', '--postgres', ''],
+      ['check', '--postgres', '', 'bot'],
+      ['run', 'bot', '--postgres=', '--', 'true'],
       ['check', 'bot', '--', 'true'],
       ['check', 'bot', '--scope', 'galaxy'],
       ['check', 'bot', '--scope'],
@@ -444,6 +447,19 @@ describe('a usage error', () => {
     expect(refusal).toThrow(UsageError);
     expect(refusal).toThrow(/^.+$/);
     expect(refusal).not.toThrow(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/u);
+  });
+
+  test('is an empty URL, as of a variable that is not set, but none is left out', async () => {
+    const end = await cli('check', 'bot', '--postgres', '');
+    expectUsageError(end);
+    expect(end.stderr).toContain('--postgres got an empty URL');
+    for (const args of [
+      ['check', '--postgres', 'bot'],
+      ['check', 'bot', '--postgres'],
+      ['run', 'bot', '--postgres', '--', 'true'],
+    ]) {
+      expect(parseCommand(args)).toMatchObject({ name: 'bot', postgres: '' });
+    }
   });
 
   test.each(

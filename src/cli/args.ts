@@ -149,10 +149,14 @@ function completeWait(args: readonly string[]): string[] {
   return complete;
 }
 
-// The URL may be left out too; a lock's name is none.
+const OF_ENVIRONMENT = 'of the environment';
+
+// The URL may be left out too; a lock's name is none. An empty one is a variable that is not set.
 function completeServer(args: readonly string[]): string[] {
-  const isAlone = (i: number) => args[i] === '--postgres' && !args[i + 1]?.includes('://');
-  return args.map((arg, i) => (isAlone(i) && args[i + 1] !== '' ? '--postgres=' : arg));
+  const isAlone = (i: number) => args[i + 1] !== '' && !hasUrl(args[i + 1] ?? '');
+  return args.map((arg, i) =>
+    arg === '--postgres' && isAlone(i) ? `--postgres=${OF_ENVIRONMENT}` : arg,
+  );
 }
 
 function shortForm(name: string, values: Values): CommandName {
@@ -199,11 +203,14 @@ function location(values: Values): LocationOptions {
 function postgresOf(values: Values): string | undefined {
   const { postgres } = values;
   if (postgres === undefined) return undefined;
+  if (postgres === '') {
+    throw new UsageError('--postgres got an empty URL; without any, it takes PGHOST and the like');
+  }
   for (const option of ['scope', 'directory', 'force', 'watch']) {
     if (values[option] === undefined) continue;
     throw new UsageError(`--${option} is for locks of this machine, and --postgres is given too`);
   }
-  return postgres as string;
+  return postgres === OF_ENVIRONMENT ? '' : (postgres as string);
 }
 
 function sharedOf(values: Values): boolean {
