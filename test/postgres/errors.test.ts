@@ -2,7 +2,7 @@
 // session that is left.
 import { createHash } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
-import { createServer, type Socket } from 'node:net';
+import { createConnection, createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
 import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
@@ -164,6 +164,33 @@ test.each([
 ])('options are checked: %j', async (options) => {
   expect((await failure(options)).code).toBe('LOCK_INVALID_OPTION');
   expect((await failure({}, 'no/name')).code).toBe('LOCK_INVALID_NAME');
+});
+
+test("a client that was connected before stays its owner's", async () => {
+  const connected = await server.client();
+  const connecting = new pg.Client(server.url());
+  const connection = connecting.connect();
+  for (const mine of [connected, connecting]) {
+    const error = await failure({ client: () => mine });
+    expect(error.code).toBe('LOCK_INVALID_OPTION');
+    expect(error.message).toContain('connected before');
+  }
+  await connection;
+  for (const mine of [connected, connecting]) {
+    expect((await mine.query('SELECT 1 AS one')).rows).toEqual([{ one: 1 }]);
+    await mine.end();
+    expect((await failure({ client: () => mine })).code).toBe('LOCK_INVALID_OPTION');
+  }
+});
+
+test('a client whose socket somebody else connects is a new one', async () => {
+  const stream = () => {
+    const socket = createConnection(server.port, '127.0.0.1');
+    socket.connect = () => socket; // as the connector of Cloud SQL does
+    return socket;
+  };
+  const client = () => new pg.Client({ connectionString: server.url(), stream });
+  await (await lock(freshName(), { client })).release();
 });
 
 describe('the tables', () => {
