@@ -353,6 +353,11 @@ describe('help', () => {
     expect(parseCommand(['help', command])).toEqual(call);
   });
 
+  test('of run names its own exit statuses', async () => {
+    const { stdout } = await cli('run', '--help');
+    for (const status of ['75', '76', '126', '127']) expect(stdout).toContain(status);
+  });
+
   test('of the whole names every command', async () => {
     const general = await cli('--help');
     expect(general).toMatchObject({ status: 0, stderr: '' });

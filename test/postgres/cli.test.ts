@@ -374,7 +374,7 @@ test('two hosts: one runs, and the other one after its death and after a cut cab
   appendFileSync(join(server.data, 'postgresql.conf'), `listen_addresses = '${addresses}'\n`);
   await server.restart();
   const name = freshName();
-  // Each with a /tmp of its own too.
+  // Each with a /run of its own too.
   const bot = ({ prefix, address }: Network) => {
     const to = url.replace('127.0.0.1', address);
     const [command = '', ...args] = [
