@@ -8,8 +8,7 @@ const WINDOWS_DEVICE = /^(?:con|prn|aux|nul|com[0-9]|lpt[0-9]|conin\$|conout\$)(
 /** Throws `LOCK_INVALID_NAME` unless `name` can be the name of a lock on every platform. */
 export function checkName(name: unknown): asserts name is string {
   const refuse = (rule: string): never => {
-    const shown = typeof name === 'string' ? JSON.stringify(name.slice(0, 220)) : typeName(name);
-    throw new LockTypeError('LOCK_INVALID_NAME', `Invalid lock name ${shown}: ${rule}`);
+    throw new LockTypeError('LOCK_INVALID_NAME', `Invalid lock name ${show(name)}: ${rule}`);
   };
   if (typeof name !== 'string') return refuse('a name is a string');
   if (!NAME.test(name)) {
@@ -25,6 +24,12 @@ export function isName(name: string): boolean {
   return NAME.test(name) && !WINDOWS_DEVICE.test(name);
 }
 
-function typeName(value: unknown): string {
-  return value === null ? 'null' : `of type ${typeof value}`;
+/** Whether there is a URL in it, which may have a password. */
+export function hasUrl(text: string): boolean {
+  return text.includes('://');
+}
+
+function show(name: unknown): string {
+  if (typeof name !== 'string') return name === null ? 'null' : `of type ${typeof name}`;
+  return hasUrl(name) ? '(a URL)' : JSON.stringify(name.slice(0, 220));
 }

@@ -367,6 +367,11 @@ describe('help', () => {
     expect(parseCommand(['help', command])).toEqual(call);
   });
 
+  test('of run names its own exit statuses', async () => {
+    const { stdout } = await cli('run', '--help');
+    for (const status of ['75', '76', '126', '127']) expect(stdout).toContain(status);
+  });
+
   test('of the whole names every command', async () => {
     const general = await cli('--help');
     expect(general).toMatchObject({ status: 0, stderr: '' });
@@ -419,6 +424,9 @@ describe('a usage error', () => {
       ['check'],
       ['check', 'bot', '--force'],
       ['check', 'bot', '--json=yes'],
+      ['check', 'bot', '--postgres', ''],
+      ['check', '--postgres', '', 'bot'],
+      ['run', 'bot', '--postgres=', '--', 'true'],
       ['check', 'bot', '--', 'true'],
       ['check', 'bot', '--scope', 'galaxy'],
       ['check', 'bot', '--scope'],
@@ -460,6 +468,19 @@ describe('a usage error', () => {
     expect(refusal).not.toThrow(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/u);
   });
 
+  test('is an empty URL, as of a variable that is not set, but none is left out', async () => {
+    const end = await cli('check', 'bot', '--postgres', '');
+    expectUsageError(end);
+    expect(end.stderr).toContain('--postgres got an empty URL');
+    for (const args of [
+      ['check', '--postgres', 'bot'],
+      ['check', 'bot', '--postgres'],
+      ['run', 'bot', '--postgres', '--', 'true'],
+    ]) {
+      expect(parseCommand(args)).toMatchObject({ name: 'bot', postgres: '' });
+    }
+  });
+
   test.each(
     lines(
       ['check', ''],
@@ -488,6 +509,24 @@ describe('a usage error', () => {
     ),
   )('is a directory that is not absolute: %j', async (args) => {
     expectUsageError(await cli(...args));
+  });
+
+  test.each(
+    lines(
+      ['check', 'postgres://u:open-sesame@h/d'],
+      ['run', 'postgres://u:open-sesame@h/d', '--', 'true'],
+      ['postgres://u:open-sesame@h/d', '--kill'],
+      ['postgres://u:open-sesame@h/d'],
+      ['check', 'bot', '--postgres://u:open-sesame@h/d'],
+      ['wait', 'bot', '--timeout', 'postgres://u:open-sesame@h/d'],
+      ['run', 'bot', '-E', 'postgres://u:open-sesame@h/d', '--', 'true'],
+      ['check', 'bot', '--scope', 'postgres://u:open-sesame@h/d'],
+    ),
+  )('shows no password of a URL in a wrong place: %j', async (args) => {
+    const end = await cli(...args);
+    expectUsageError(end);
+    expect(end.stderr).not.toContain('sesame');
+    expect(end.stderr).toContain('a URL');
   });
 
   test('in the input is told as JSON with --json', async () => {

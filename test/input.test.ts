@@ -166,6 +166,10 @@ describe('the options of acquiring', () => {
 });
 
 describe('names and paths', () => {
+  test('a URL in the place of a name is not shown: it may have a password', () => {
+    expect(() => lockPath('postgres://u:open-sesame@h/d')).toThrow(/^(?!.*sesame).*a URL/);
+  });
+
   test.each(GOOD_NAMES)('%s is a name', (name) => {
     expect(lockPath(name)).toBe(`/tmp/${name}.lock`);
   });

@@ -1,6 +1,7 @@
 // What was typed, as a command with checked options.
 
 import { type ParseArgsConfig, parseArgs } from 'node:util';
+import { hasUrl } from '../name.js';
 import { printable } from '../report.js';
 import type { LocationOptions, LockScope } from '../types.js';
 import type { CommandName } from './main.js';
@@ -121,8 +122,13 @@ function parse(command: string, args: string[]): { values: Values; positionals: 
     });
   } catch (error) {
     // Node's own message, without its advice on how to escape.
-    throw new UsageError((error as Error).message.split(/[.\n]/)[0] ?? 'unusable arguments');
+    const [told = ''] = (error as Error).message.split(/[.\n]/);
+    throw new UsageError(hasUrl(told) ? 'a URL stands in a wrong place' : told);
   }
+}
+
+function quoted(value: Values[string]): string {
+  return typeof value === 'string' && hasUrl(value) ? 'a URL' : `'${value}'`;
 }
 
 const WITHOUT_END = 'without end';
@@ -143,10 +149,14 @@ function completeWait(args: readonly string[]): string[] {
   return complete;
 }
 
-// The URL may be left out too; a lock's name is none.
+const OF_ENVIRONMENT = 'of the environment';
+
+// The URL may be left out too; a lock's name is none. An empty one is a variable that is not set.
 function completeServer(args: readonly string[]): string[] {
-  const isAlone = (i: number) => args[i] === '--postgres' && !args[i + 1]?.includes('://');
-  return args.map((arg, i) => (isAlone(i) && args[i + 1] !== '' ? '--postgres=' : arg));
+  const isAlone = (i: number) => args[i + 1] !== '' && !hasUrl(args[i + 1] ?? '');
+  return args.map((arg, i) =>
+    arg === '--postgres' && isAlone(i) ? `--postgres=${OF_ENVIRONMENT}` : arg,
+  );
 }
 
 function shortForm(name: string, values: Values): CommandName {
@@ -160,7 +170,9 @@ function shortForm(name: string, values: Values): CommandName {
     }
     return 'check';
   }
-  throw new UsageError(`unknown command '${name}'; a lock's name goes with --check or --kill`);
+  throw new UsageError(
+    `unknown command ${quoted(name)}; a lock's name goes with --check or --kill`,
+  );
 }
 
 function helpFor(command: string): Call {
@@ -183,7 +195,7 @@ function helpFor(command: string): Call {
 function location(values: Values): LocationOptions {
   const { scope, directory } = values;
   if (scope !== undefined && scope !== 'machine' && scope !== 'user') {
-    throw new UsageError(`--scope is machine or user, not '${scope}'`);
+    throw new UsageError(`--scope is machine or user, not ${quoted(scope)}`);
   }
   return { scope: scope as LockScope | undefined, directory: directory as string | undefined };
 }
@@ -191,11 +203,14 @@ function location(values: Values): LocationOptions {
 function postgresOf(values: Values): string | undefined {
   const { postgres } = values;
   if (postgres === undefined) return undefined;
+  if (postgres === '') {
+    throw new UsageError('--postgres got an empty URL; without any, it takes PGHOST and the like');
+  }
   for (const option of ['scope', 'directory', 'force', 'watch']) {
     if (values[option] === undefined) continue;
     throw new UsageError(`--${option} is for locks of this machine, and --postgres is given too`);
   }
-  return postgres as string;
+  return postgres === OF_ENVIRONMENT ? '' : (postgres as string);
 }
 
 function sharedOf(values: Values): boolean {
@@ -218,7 +233,7 @@ function milliseconds(option: string, value: Values[string]): number | undefined
   if (value === undefined) return undefined;
   const seconds = typeof value === 'string' && /^\d*\.?\d+$/.test(value) ? Number(value) : -1;
   if (seconds < 0 || seconds > 2_147_483) {
-    throw new UsageError(`${option} takes seconds from 0 to 2147483, not '${value}'`);
+    throw new UsageError(`${option} takes seconds from 0 to 2147483, not ${quoted(value)}`);
   }
   return Math.round(seconds * 1000);
 }
@@ -227,7 +242,7 @@ function exitCode(value: Values[string]): number | undefined {
   if (value === undefined) return undefined;
   const code = typeof value === 'string' && /^\d{1,3}$/.test(value) ? Number(value) : -1;
   if (code < 0 || code > 255) {
-    throw new UsageError(`--conflict-exit-code takes a number from 0 to 255, not '${value}'`);
+    throw new UsageError(`--conflict-exit-code takes a number from 0 to 255, not ${quoted(value)}`);
   }
   return code;
 }

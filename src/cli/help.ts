@@ -33,6 +33,9 @@ Runs COMMAND while holding the lock NAME. On POSIX the command replaces this pro
 inherits the lock. Exit status: the command's own; 75 when the lock is held; 126 or 127 when
 the command can't be executed or found.
 
+With --postgres this process stays beside the command, with the session that holds the lock. When
+the lock is lost it stops the command, and exits with 76.
+
   -n, --nonblock          fail at once when the lock is held (default)
   -w, --wait [SECONDS]    wait for it, without end or for so long
   -s, --shared            a reader's lock

@@ -1,3 +1,4 @@
+import { stillThere } from '../postgres/terminate.js';
 import { connect, type ServerOptions } from '../postgres.js';
 import { isVisible, nameOf, notRunning, pids, printable, stillRunning } from '../report.js';
 import { terminate } from '../terminate.js';
@@ -37,10 +38,14 @@ async function killOnServer(call: Call, server: ServerOptions): Promise<number> 
   const { name, timeout } = call;
   await using connection = await connect(server);
   const termination = await connection.terminate(name, { timeout });
-  const { outcome, holders, remaining, successors } = termination;
+  const { refusal, ...told } = termination;
+  const { outcome, holders, remaining, successors } = told;
   const who = (those: typeof holders) => printable(those.map(nameOf).join(', '));
   if (call.json) {
-    printJson({ name, ...termination });
+    const message = refusal?.message;
+    const denied = outcome === 'denied' ? remaining : [];
+    const refused = denied.map(({ backendPid }) => ({ backendPid, message }));
+    printJson({ name, ...told, refused });
   } else if (outcome === 'gone') {
     printLine(`Application '${name}': its session was ended (${who(holders)})`);
     printLine('The program itself was sent no signal; it learns that it has lost the lock');
@@ -50,9 +55,8 @@ async function killOnServer(call: Call, server: ServerOptions): Promise<number> 
   } else if (outcome === 'none') {
     printLine(`Application '${name}': NOT RUNNING`);
   } else {
-    printError(
-      `Application '${name}': the server has not ended its session yet (${who(remaining)})`,
-    );
+    const why = stillThere(termination);
+    printError(`Application '${name}': still running (${who(remaining)}); ${why}`);
   }
   return EXIT[outcome];
 }

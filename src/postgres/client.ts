@@ -19,7 +19,7 @@ export interface Client extends PostgresClient {
   secretKey?: number | null;
   ref?(): void;
   unref?(): void;
-  connection?: { stream?: import('node:net').Socket };
+  connection?: { stream?: import('node:net').Socket; _connecting?: boolean };
 }
 
 /** A client for the server of `options`, not connected yet. */
@@ -33,11 +33,23 @@ export async function makeClient({ client, connectionString }: ServerOptions): P
 }
 
 function checked(client: PostgresClient): Client {
-  if (typeof client?.connect === 'function' && typeof client.query === 'function') return client;
-  throw new LockTypeError(
-    'LOCK_INVALID_OPTION',
-    "Invalid option 'client' (a function): it returned something else than a pg.Client",
-  );
+  const refuse = (what: string) => {
+    throw new LockTypeError(
+      'LOCK_INVALID_OPTION',
+      `Invalid option 'client' (a function): it returned ${what}`,
+    );
+  };
+  if (typeof client?.connect !== 'function' || typeof client.query !== 'function') {
+    refuse('something else than a pg.Client');
+  }
+  if (isUsed(client)) refuse('a client that was connected before; each session wants a new one');
+  return client;
+}
+
+// It is the caller's own then, and may be at work. Of its socket nothing follows: a connector (that of
+// Cloud SQL) gives a client one that is connected already.
+function isUsed({ processID, connection }: Client): boolean {
+  return processID != null || connection?._connecting === true;
 }
 
 async function importPg(): Promise<typeof import('pg')> {

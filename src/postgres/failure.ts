@@ -57,7 +57,7 @@ export function errorOf(cause: unknown, where: string, lockName?: string): LockE
     return new LockPathError('LOCK_PERMISSION', `${where}: ${why}. ${GRANTS}`, details);
   }
   if (state === READ_ONLY_TRANSACTION) {
-    return new LockUnsupportedError(`${where} can't lock: ${why}. ${STANDBY}`, details);
+    return new LockUnsupportedError(`${where} can't lock: ${why}. ${READ_ONLY}`, details);
   }
   if (state === DEADLOCK_DETECTED) return new LockDeadlockError(`${where}: ${why}`, details);
   if (
@@ -75,6 +75,8 @@ const GRANTS =
   'Let its owner, or who may create tables in the schema public, run what `kernel-lock migration` prints, and grant SELECT, INSERT and UPDATE on public.kernel_lock and public.kernel_lock_grant to this role';
 
 export const STANDBY = 'Use the address of the primary server';
+const READ_ONLY =
+  'Either it is a standby: use the address of the primary server; or this role or database has default_transaction_read_only: turn that off for sessions that lock';
 
 // Node tries each address of a host, and says nothing but that all failed.
 function reasonOf(cause: unknown): string {

@@ -11,7 +11,8 @@ import {
   makeClient,
   placeOf,
 } from './client.js';
-import { errorOf, STANDBY } from './failure.js';
+import { errorOf, STANDBY, sqlStateOf } from './failure.js';
+import { utc } from './table.js';
 import type { ServerOptions } from './types.js';
 
 const DEFAULT_HEARTBEAT = 5000;
@@ -37,7 +38,7 @@ const asText = { getTypeParser: () => (value: string) => value };
 
 // The sessions of this thread, wherever they lead.
 const ours = new Set<string>();
-const identity = ({ backend, started }: Row) => `${backend} ${started}`;
+const identity = ({ backend, start }: Row) => `${backend} ${start}`;
 
 /** Whether a process of a server, with the moment of its start, serves a session of this thread. */
 export function isOurs(row: Row): boolean {
@@ -138,6 +139,10 @@ export class Session {
       const asked = this.#client.query({ ...query, types: asText });
       return (await (limited ? this.#inTime(asked) : asked)).rows as Row[];
     } catch (error) {
+      // pg itself gave up (its query_timeout), and the server may still grant.
+      if (sqlStateOf(error) === undefined) {
+        this.#abandon(`a question failed (${(error as Error).message})`, error);
+      }
       throw this.#failure ?? error;
     } finally {
       answered();
@@ -148,9 +153,7 @@ export class Session {
   async #inTime<T>(answer: Promise<T>): Promise<T> {
     const silent = () => {
       if (this.#unanswered === timer) {
-        // A server that waits for its synchronous standbys does not look whether its clients are there.
-        void cancelQuery(this.#client, CANCEL_TIMEOUT);
-        this.#lose(`the server left a question unanswered for ${this.#heartbeat} ms`);
+        this.#abandon(`the server left a question unanswered for ${this.#heartbeat} ms`);
       }
     };
     // What came in while this process was busy or stopped is read first: hence in the next turn.
@@ -230,6 +233,14 @@ export class Session {
     return dependents;
   }
 
+  // With a question that the server may still be at.
+  #abandon(reason: string, cause?: unknown): void {
+    if (this.#over) return;
+    // A server that waits for its synchronous standbys does not look whether its clients are there.
+    void cancelQuery(this.#client, CANCEL_TIMEOUT);
+    this.#lose(reason, cause);
+  }
+
   #lose(reason: string, cause?: unknown): void {
     if (this.#over) return;
     this.#failure = cause ?? new Error(reason);
@@ -250,9 +261,7 @@ function sessionFacts(processID: number | null | undefined): string {
   const direct = processID == null ? 'true' : `pg_backend_pid() = ${Number(processID)}`;
   return `SELECT pg_backend_pid() AS backend, ${direct} AS direct, pg_is_in_recovery() AS standby,
     version() ~ 'linux' AS settable,
-    (SELECT backend_start FROM pg_stat_activity WHERE pid = pg_backend_pid()) AS start,
-    (SELECT extract(epoch FROM backend_start) FROM pg_stat_activity WHERE pid = pg_backend_pid())
-      AS started,
+    (SELECT ${utc('backend_start')} FROM pg_stat_activity WHERE pid = pg_backend_pid()) AS start,
     CASE WHEN pg_is_in_recovery() THEN 1
       ELSE ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::integer
     END AS timeline`;

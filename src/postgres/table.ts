@@ -27,7 +27,7 @@ CREATE UNLOGGED TABLE IF NOT EXISTS public.kernel_lock_grant (
   host text NOT NULL,
   pid integer NOT NULL,
   since timestamptz NOT NULL,
-  metadata jsonb
+  metadata json
 ) WITH (fillfactor = 50)`;
 
 /** The other name of a key, for $1 the name and $2 the key. */
@@ -73,7 +73,7 @@ function acquire(attempt: string): string {
   return `WITH attempt AS MATERIALIZED (SELECT ${attempt} AS granted), record AS (
     UPDATE public.kernel_lock_grant SET token = token + 1, backend_pid = pg_backend_pid(),
       backend_start = $3::timestamptz, host = $4, pid = $5::integer, since = clock_timestamp(),
-      metadata = $6::jsonb
+      metadata = $6::json
     FROM attempt WHERE granted AND name = $1 AND token < reserved
     RETURNING token)
   SELECT granted, (SELECT token FROM record) AS token,
@@ -102,7 +102,7 @@ export const RESERVE = `WITH reservation AS (
   INSERT INTO public.kernel_lock_grant
     (name, token, reserved, backend_pid, backend_start, host, pid, since, metadata)
   SELECT $1, token, reserved, pg_backend_pid(), $3::timestamptz, $4, $5::integer,
-    clock_timestamp(), $6::jsonb
+    clock_timestamp(), $6::json
   FROM reservation
   ON CONFLICT (name) DO UPDATE SET token = excluded.token, reserved = excluded.reserved,
     backend_pid = excluded.backend_pid, backend_start = excluded.backend_start,
@@ -112,6 +112,10 @@ export const RESERVE = `WITH reservation AS (
 /** Whether the tables are there. */
 export const TABLES_EXIST = `SELECT to_regclass('public.kernel_lock') IS NOT NULL
   AND to_regclass('public.kernel_lock_grant') IS NOT NULL AS exist`;
+
+/** A moment as text that every session reads alike, whatever its DateStyle and TimeZone. */
+export const utc = (column: string) =>
+  `to_char(${column} AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US') || '+00'`;
 
 // Advisory locks with a key of 64 bits have it in two halves, and 1 as objsubid.
 const KEY = '((l.classid::bigint << 32) | l.objid::bigint)';
@@ -137,7 +141,7 @@ function sessions(recorded: boolean): string {
     : 'NULL AS name, false AS own';
   return `SELECT l.pid AS backend, l.granted, l.mode, a.usename AS role,
       a.application_name AS application, host(a.client_addr) AS address, a.state,
-      a.backend_start IS NULL AS hidden, extract(epoch FROM a.backend_start) AS started, ${record}
+      a.backend_start IS NULL AS hidden, ${utc('a.backend_start')} AS start, ${record}
     FROM pg_locks l LEFT JOIN pg_stat_activity a ON a.pid = l.pid
     ${recorded ? RECORD : ''}`;
 }

@@ -9,14 +9,19 @@ import { TERMINATE } from './table.js';
 
 /** How an attempt to end the holders' sessions went. */
 export interface Termination {
-  /** `none`: nobody held the lock. `gone`: the sessions have ended. `running`: the time ran out. */
-  outcome: 'none' | 'gone' | 'running';
+  /**
+   * `none`: nobody held the lock. `gone`: the sessions have ended. `running`: the time ran out.
+   * `denied`: this role may not end one of them.
+   */
+  outcome: 'none' | 'gone' | 'running' | 'denied';
   /** Who held the lock at first. */
   holders: PostgresHolder[];
   /** Who of them holds it still. */
   remaining: PostgresHolder[];
   /** Who has acquired it since. They are left alone. */
   successors: PostgresHolder[];
+  /** The server's refusal, where there was one. */
+  refusal: Error | undefined;
 }
 
 const DEFAULT_TIMEOUT = 10_000;
@@ -31,11 +36,16 @@ export async function terminateOn(
   timeout = DEFAULT_TIMEOUT,
 ): Promise<Termination> {
   const { holders, path } = await statusOn(session, name, key);
-  const ended = (outcome: Termination['outcome'], now: PostgresHolder[]): Termination => ({
+  const ended = (
+    outcome: Termination['outcome'],
+    now: PostgresHolder[],
+    refusal?: Error,
+  ): Termination => ({
     outcome,
     holders,
     remaining: now.filter(isIncumbent),
     successors: now.filter((holder) => !isIncumbent(holder)),
+    refusal,
   });
   const pids = holders.map(({ backendPid }) => backendPid);
   const isIncumbent = ({ backendPid }: PostgresHolder) => pids.includes(backendPid);
@@ -50,11 +60,8 @@ export async function terminateOn(
     await session.query({ text: TERMINATE, values: [key, `{${pids.join()}}`] });
   } catch (cause) {
     if (sqlStateOf(cause) !== INSUFFICIENT_PRIVILEGE) throw cause;
-    throw new LockPathError(
-      'LOCK_PERMISSION',
-      `'${name}' is still held: this role may not end session ${pids.join(', ')} of another role; the role pg_signal_backend may`,
-      { lockName: name, path, cause },
-    );
+    const { holders: now } = await statusOn(session, name, key);
+    return ended(now.some(isIncumbent) ? 'denied' : 'gone', now, cause as Error);
   }
   const started = performance.now();
   for (;;) {
@@ -67,11 +74,18 @@ export async function terminateOn(
 
 /** What `killRunning` makes of that. */
 export function killed(name: string, path: string, termination: Termination): boolean {
-  const { outcome, remaining } = termination;
-  if (outcome !== 'running') return outcome === 'gone';
+  const { outcome, remaining, refusal } = termination;
+  if (outcome === 'none' || outcome === 'gone') return outcome === 'gone';
+  const message = `'${name}' is still held: ${stillThere(termination)}`;
+  const details = { lockName: name, path, cause: refusal };
+  if (outcome === 'denied') throw new LockPathError('LOCK_PERMISSION', message, details);
+  throw new LockTimeoutError(message, { ...details, holder: remaining[0] });
+}
+
+/** Why those who were to be ended are still there. */
+export function stillThere({ outcome, remaining }: Termination): string {
   const backends = remaining.map(({ backendPid }) => backendPid).join(', ');
-  throw new LockTimeoutError(
-    `'${name}' is still held: the server was asked to end session ${backends}, and has not yet`,
-    { lockName: name, path, holder: remaining[0] },
-  );
+  return outcome === 'denied'
+    ? `this role may not end session ${backends} of another role; the role pg_signal_backend may`
+    : `the server was asked to end session ${backends}, and has not yet`;
 }

@@ -230,6 +230,30 @@ describe('the other commands', () => {
     await nothingLeft(server);
   });
 
+  test('kill answers 3 where the role may not end the session', async () => {
+    const name = freshName();
+    await server.sql('CREATE ROLE stranger LOGIN');
+    const held = await lock(name, at);
+    const args = ['kill', name, '--postgres', server.url('stranger')];
+    const end = await cli(...args);
+    expect(end).toMatchObject({ status: 3, stdout: '' });
+    expect(end.stderr).toMatch(/^.*still running.* this role may not end session \d+ .*\n$/);
+    const json = await cli(...args, '--json');
+    expect(json).toMatchObject({ status: 3, stderr: '' });
+    const [backendPid] = await server.sessions();
+    expect(JSON.parse(json.stdout)).toMatchObject({
+      name,
+      outcome: 'denied',
+      holders: [{ backendPid }],
+      remaining: [{ backendPid }],
+      refused: [{ backendPid, message: expect.stringContaining('terminate') }],
+      successors: [],
+    });
+    expect(held.held).toBe(true);
+    await held.release();
+    await nothingLeft(server);
+  });
+
   test.each([
     [['list', '--watch'], 64],
     [['check', 'a', '--directory', '/tmp'], 64],
@@ -350,7 +374,7 @@ test('two hosts: one runs, and the other one after its death and after a cut cab
   appendFileSync(join(server.data, 'postgresql.conf'), `listen_addresses = '${addresses}'\n`);
   await server.restart();
   const name = freshName();
-  // Each with a /tmp of its own too.
+  // Each with a /run of its own too.
   const bot = ({ prefix, address }: Network) => {
     const to = url.replace('127.0.0.1', address);
     const [command = '', ...args] = [

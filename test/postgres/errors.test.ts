@@ -2,7 +2,7 @@
 // session that is left.
 import { createHash } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
-import { createServer, type Socket } from 'node:net';
+import { createConnection, createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
 import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
@@ -166,6 +166,33 @@ test.each([
   expect((await failure({}, 'no/name')).code).toBe('LOCK_INVALID_NAME');
 });
 
+test("a client that was connected before stays its owner's", async () => {
+  const connected = await server.client();
+  const connecting = new pg.Client(server.url());
+  const connection = connecting.connect();
+  for (const mine of [connected, connecting]) {
+    const error = await failure({ client: () => mine });
+    expect(error.code).toBe('LOCK_INVALID_OPTION');
+    expect(error.message).toContain('connected before');
+  }
+  await connection;
+  for (const mine of [connected, connecting]) {
+    expect((await mine.query('SELECT 1 AS one')).rows).toEqual([{ one: 1 }]);
+    await mine.end();
+    expect((await failure({ client: () => mine })).code).toBe('LOCK_INVALID_OPTION');
+  }
+});
+
+test('a client whose socket somebody else connects is a new one', async () => {
+  const stream = () => {
+    const socket = createConnection(server.port, '127.0.0.1');
+    socket.connect = () => socket; // as the connector of Cloud SQL does
+    return socket;
+  };
+  const client = () => new pg.Client({ connectionString: server.url(), stream });
+  await (await lock(freshName(), { client })).release();
+});
+
 describe('the tables', () => {
   test('may not be made: the migration is named', async () => {
     await server.sql('DROP TABLE IF EXISTS public.kernel_lock, public.kernel_lock_grant');
@@ -182,6 +209,16 @@ describe('the tables', () => {
     const held = await lock(freshName(), with_(server.url('poor')));
     expect(held.token).toBeGreaterThan(0n);
     await held.release();
+    await nothingLeft(server);
+  });
+
+  test('may not be written: default_transaction_read_only is named', async () => {
+    await server.sql('CREATE ROLE reader LOGIN SUPERUSER');
+    await server.sql('ALTER ROLE reader SET default_transaction_read_only = on');
+    const error = await failure(with_(server.url('reader')));
+    expect(error).toMatchObject({ code: 'LOCK_UNSUPPORTED', cause: { code: '25006' } });
+    expect(error.message).toContain('default_transaction_read_only');
+    expect(error.message).toContain('primary');
     await nothingLeft(server);
   });
 

@@ -212,6 +212,25 @@ test('a server that waits for its standby in vain: the session does not stay', a
   await nothingLeft(server);
 });
 
+test("pg gives a question up (query_timeout): what the server grants later is nobody's for long", async () => {
+  const name = freshName();
+  await (await lock(name, at)).release();
+  const hasty = { connectionString: `${server.url()}?query_timeout=500` };
+  await using connection = await connect(hasty);
+  const psql = await server.client();
+  await psql.query('BEGIN; LOCK kernel_lock_grant');
+  await expect(connection.lock(name)).rejects.toMatchObject({ code: 'LOCK_CONNECTION' });
+  await psql.query('COMMIT');
+  await psql.end();
+  await nothingLeft(server);
+  const held = await lock(name, at);
+  await expect(lock(name, { ...hasty, wait: true })).rejects.toMatchObject({
+    code: 'LOCK_CONNECTION',
+  });
+  await held.release();
+  await nothingLeft(server);
+});
+
 test('200 clients on one name: one after the other, each with a greater token', async () => {
   const name = freshName();
   let inside = 0;

@@ -286,6 +286,39 @@ describe('who holds it', () => {
     await settled();
   });
 
+  test.each([
+    'nul \0',
+    'half of a pair \ud83d',
+    { '\0': 1 },
+    { b: 1, a: [null, 1e300, 'ä', '📍'] },
+  ])('is told with its metadata, whatever JSON that is: %j', async (metadata) => {
+    const name = freshName();
+    // The first grant of a name, and the next.
+    for (let i = 0; i < 2; i++) {
+      const held = await lock(name, { ...at, metadata });
+      expect((await inspect(name, at)).holders).toMatchObject([{ metadata }]);
+      await held.release();
+    }
+    await settled();
+  });
+
+  test('is told where the role has a DateStyle and a TimeZone of its own', async () => {
+    const name = freshName();
+    const settings = encodeURIComponent('-c datestyle=SQL,DMY -c timezone=Asia/Kolkata');
+    const there = { connectionString: `${server.url()}?options=${settings}` };
+    const before = Date.now();
+    const held = await lock(name, there);
+    for (const from of [at, there]) {
+      const { holders, unknown } = await inspect(name, from);
+      expect(unknown).toEqual([]);
+      expect(holders).toMatchObject([{ pid: process.pid, token: held.token }]);
+      expect(Math.abs(Number(holders[0]?.acquiredAt) - before)).toBeLessThan(10_000);
+      await expect(killRunning(name, from)).rejects.toMatchObject({ code: 'LOCK_DEADLOCK' });
+    }
+    await held.release();
+    await settled();
+  });
+
   test('is another program, of which less is known', async () => {
     const name = freshName();
     await (await lock(name, at)).release();
