@@ -160,7 +160,7 @@ function program(file, args, env, prefix = []) {
 function run([command, ...args], env, cwd) {
   const logs = join(scratch, `logs-${places++}`);
   mkdirSync(logs);
-  const options = { ...env };
+  const options = { ...env, TMPDIR: scratch }; // for what a crash leaves behind
   for (const name of ['ASAN_OPTIONS', 'UBSAN_OPTIONS', 'TSAN_OPTIONS']) {
     options[name] = `${env[name] ?? ''}:log_path=${join(logs, 'report')}`;
   }

@@ -41,7 +41,7 @@ export async function acquireAlone(
   const request = { ...wish, path: session.place };
   const giveBack = async () => {
     await unlock(session, request);
-    await session.close();
+    await session.leave();
   };
   try {
     const lock = await attempt(session, request, giveBack);

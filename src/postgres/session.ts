@@ -19,6 +19,9 @@ const DEFAULT_HEARTBEAT = 5000;
 /** How long a server may take to note a cancellation, and to answer it, in milliseconds each. */
 const CANCEL_TIMEOUT = 1000;
 
+/** How long the next one has the server to itself once a lock was released, in milliseconds. */
+const HAND_OVER = 2;
+
 /** A row: PostgreSQL's own text for each column, whatever the client makes of types. */
 export type Row = Record<string, string | null>;
 
@@ -193,6 +196,15 @@ export class Session {
     const dependents = this.#end();
     for (const dependent of dependents) dependent.lose('its session was closed', undefined);
     await closeClient(this.#client);
+  }
+
+  /**
+   * The same after a moment: a server that ends a session has work with that, and whoever was granted the
+   * lock now would wait for it too.
+   */
+  async leave(): Promise<void> {
+    await new Promise((resolve) => setTimeout(resolve, HAND_OVER));
+    await this.close();
   }
 
   async #beat(): Promise<void> {

@@ -201,8 +201,16 @@ test('a server that waits for its standby in vain: the session does not stay', a
   await server.sql("ALTER SYSTEM SET synchronous_standby_names = 'nobody'");
   await server.sql('SELECT pg_reload_conf()');
   try {
-    // The first of a name: its tokens have to be reserved.
-    await expect(connection.lock(freshName())).rejects.toMatchObject({ code: 'LOCK_CONNECTION' });
+    // The first of a name: its tokens have to be reserved. Commits wait once the server's checkpointer has
+    // heard of the setting.
+    let refused: unknown;
+    while (refused === undefined) {
+      refused = await connection.lock(freshName()).then(
+        (early) => early.release(),
+        (error) => error,
+      );
+    }
+    expect(refused).toMatchObject({ code: 'LOCK_CONNECTION' });
     expect(other.held).toBe(false);
     await expect.poll(() => server.locks()).toEqual({ held: 0, waiting: 0 });
   } finally {
