@@ -157,7 +157,7 @@ bool Environment::WaitsConflicting(const std::string& path, Mode mode) const {
   bool own = false;
   bool exclusive = mode == Mode::exclusive;
   for (const auto& entry : pending_) {
-    if (entry.second.path != path) continue;
+    if (entry.second.path != path && !was_granted(entry.second.ticket, path)) continue;
     own = true;
     exclusive = exclusive || entry.second.ticket->mode == Mode::exclusive;
   }

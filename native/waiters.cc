@@ -166,6 +166,12 @@ bool has_exclusive_waiter(const std::string& path) {
                      [](const auto& ticket) { return ticket->mode == Mode::exclusive; });
 }
 
+bool was_granted(const std::shared_ptr<Ticket>& ticket, const std::string& path) {
+  const Guard guard(waiters().mutex);
+  return ticket->state == Ticket::State::settled && ticket->outcome.status == Status::acquired &&
+         is_current(ticket->outcome.handle, path);
+}
+
 void withdraw(const std::shared_ptr<Ticket>& ticket) {
   const Guard guard(waiters().mutex);
   const Ticket::State state = ticket->state;

@@ -54,6 +54,10 @@ bool has_waiters(const std::string& path);
 // Whether somebody of this process waits for the path exclusively.
 bool has_exclusive_waiter(const std::string& path);
 
+// Whether the ticket was granted a lock on the file at `path`, which it may have
+// asked for by another path.
+bool was_granted(const std::shared_ptr<Ticket>& ticket, const std::string& path);
+
 // Leaves the line. A grant that came meanwhile is released at once.
 void withdraw(const std::shared_ptr<Ticket>& ticket);
 

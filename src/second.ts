@@ -61,12 +61,19 @@ export function hearSecondInstances(
     return () => {};
   }
   // The file goes while the lock is still held: afterwards it may be the next holder's.
-  const close = () => {
-    process.off('exit', close);
+  if (servers.size === 0) process.on('exit', closeAll);
+  servers.add(server);
+  return () => {
+    servers.delete(server);
+    if (servers.size === 0) process.off('exit', closeAll);
     server.close();
   };
-  process.on('exit', close);
-  return close;
+}
+
+const servers = new Set<Server>();
+
+function closeAll(): void {
+  for (const server of servers) server.close();
 }
 
 function receive(server: Server, socket: Socket, hear: (second: SecondInstance) => void): void {

@@ -221,6 +221,21 @@ describe('LOCK_DEADLOCK is seen', () => {
     using _held = lockSync('bot', { directory });
     expect(() => lockSync('bot', { directory: link, wait: true })).toThrow(deadlock);
   });
+
+  test('although the file was granted by another path, and that is not told yet', async () => {
+    const { directory } = here();
+    const link = `${freshDirectory()}/link`;
+    symlinkSync(directory, link);
+    const held = lockSync('bot', { directory });
+    const waiting = lock('bot', { directory, wait: true });
+    await expect.poll(() => inspect('bot', { directory }).waiters).toBe(1);
+    held.release();
+    while (!inspect('bot', { directory }).held) {
+      // busy, so that no event is delivered
+    }
+    expect(() => lockSync('bot', { directory: link, wait: true })).toThrow(deadlock);
+    (await waiting).release();
+  });
 });
 
 describe('a standard stream that was closed', () => {

@@ -146,7 +146,7 @@ function sessions(recorded: boolean): string {
     ${recorded ? RECORD : ''}`;
 }
 
-/** Ends the sessions that hold the lock with the key $1, but for this one's. */
+/** Ends the session $2, if it holds the lock with the key $1. */
 export const TERMINATE = `SELECT l.pid AS backend, pg_terminate_backend(l.pid) AS sent
   FROM pg_locks l WHERE ${ADVISORY} AND ${KEY} = $1::bigint AND l.granted
-  AND l.pid = ANY($2::integer[])`;
+  AND l.pid = $2::integer`;

@@ -56,18 +56,27 @@ export async function terminateOn(
       path,
     });
   }
-  try {
-    await session.query({ text: TERMINATE, values: [key, `{${pids.join()}}`] });
-  } catch (cause) {
-    if (sqlStateOf(cause) !== INSUFFICIENT_PRIVILEGE) throw cause;
-    const { holders: now } = await statusOn(session, name, key);
-    return ended(now.some(isIncumbent) ? 'denied' : 'gone', now, cause as Error);
+  const refused = new Set<number>();
+  let refusal: Error | undefined;
+  for (const pid of pids) {
+    // One by one: a refusal ends the statement.
+    try {
+      await session.query({ text: TERMINATE, values: [key, pid] });
+    } catch (cause) {
+      if (sqlStateOf(cause) !== INSUFFICIENT_PRIVILEGE) throw cause;
+      refused.add(pid);
+      refusal = cause as Error;
+    }
   }
   const started = performance.now();
   for (;;) {
     const { holders: now } = await statusOn(session, name, key);
-    if (!now.some(isIncumbent)) return ended('gone', now);
-    if (performance.now() - started >= timeout) return ended('running', now);
+    const left = now.filter(isIncumbent);
+    if (left.length === 0) return ended('gone', now);
+    if (left.every(({ backendPid }) => refused.has(backendPid))) {
+      return ended('denied', now, refusal);
+    }
+    if (performance.now() - started >= timeout) return ended('running', now, refusal);
     await new Promise((resolve) => setTimeout(resolve, LOOK_AGAIN));
   }
 }

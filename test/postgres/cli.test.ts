@@ -254,6 +254,27 @@ describe('the other commands', () => {
     await nothingLeft(server);
   });
 
+  test('of two readers, the one is ended that the role may end', async () => {
+    const name = freshName();
+    await server.sql('CREATE ROLE reader LOGIN');
+    const mine = await lock(name, { connectionString: server.url('reader'), shared: true }).catch(
+      async () => {
+        await server.sql(
+          'GRANT SELECT, INSERT, UPDATE ON kernel_lock, kernel_lock_grant TO reader',
+        );
+        return await lock(name, { connectionString: server.url('reader'), shared: true });
+      },
+    );
+    const others = await lock(name, { ...at, shared: true });
+    const end = await cli('kill', name, '--postgres', server.url('reader'));
+    expect(end.status).toBe(3);
+    expect(end.stderr).toMatch(/this role may not end session \d+ of/);
+    await expect.poll(() => mine.held).toBe(false);
+    expect(others.held).toBe(true);
+    await others.release();
+    await nothingLeft(server);
+  });
+
   test.each([
     [['list', '--watch'], 64],
     [['check', 'a', '--directory', '/tmp'], 64],
