@@ -132,8 +132,9 @@ describe('in a directory where a second user may write', () => {
     writeFileSync(path, '');
     const { ino } = statSync(victim);
     const before = stateOf(victim);
-    const told = await besiege(program, directory, 'exchange', victim, '5'); // none is refused
-    expectHarmless(told, /^LOCK_TIMEOUT$/);
+    const told = await besiege(program, directory, 'exchange', victim, '5');
+    // Refused is what changed places in each of a thousand rounds: on a quiet machine, now and then.
+    expectHarmless(told, /^LOCK_(UNSAFE_PATH|TIMEOUT)$/);
     expect(grants(told)).toBeGreaterThan(0);
     expect(stateOf(statSync(victim).ino === ino ? victim : path)).toEqual(before);
   });
