@@ -177,7 +177,10 @@ Napi::Value Environment::TryAcquire(const Napi::CallbackInfo& info) {
   const Mode mode = ToMode(info[1]);
   const bool orderly = info[3].As<Napi::Boolean>().Value();
   if (orderly && has_waiters(path)) return Napi::Number::New(env_, kHeld);
-  const Outcome outcome = try_acquire(path, mode, orderly);
+  Outcome outcome = try_acquire(path, mode, orderly);
+  if (outcome.status == Status::held && outlast_late_grant(path)) {
+    outcome = try_acquire(path, mode, orderly);
+  }
   if (outcome.status == Status::acquired && outcome.takes_record) {
     char record[kRecordBytes];
     if (compose_record(record, *record_head_, ToText(info[2]))) {

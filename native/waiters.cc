@@ -25,6 +25,7 @@ struct Waiters {
   std::unordered_map<std::string, std::unique_ptr<Line>> lines;
   std::list<Line*> unserved;
   std::condition_variable work;
+  std::condition_variable served;  // a line is gone
   size_t idle_threads = 0;
 };
 
@@ -115,6 +116,7 @@ void serve_lines(void*) {
       all.unserved.pop_front();
       serve(guard, line);
       all.lines.erase(all.lines.find(line.path));
+      all.served.notify_all();
     }
     if (all.idle_threads == kMaxIdleThreads) return;
     ++all.idle_threads;
@@ -164,6 +166,20 @@ bool has_exclusive_waiter(const std::string& path) {
   const auto& tickets = found->second->tickets;
   return std::any_of(tickets.begin(), tickets.end(),
                      [](const auto& ticket) { return ticket->mode == Mode::exclusive; });
+}
+
+bool outlast_late_grant(const std::string& path) {
+  // A thread that could not be called back waits for the holder.
+  constexpr std::chrono::milliseconds kLongest(100);
+  Waiters& all = waiters();
+  Guard guard(all.mutex);
+  const auto is_leaving = [&all, &path] {
+    const auto found = all.lines.find(path);
+    return found != all.lines.end() && found->second->tickets.empty();
+  };
+  if (!is_leaving()) return false;
+  all.served.wait_for(guard, kLongest, [&is_leaving] { return !is_leaving(); });
+  return true;
 }
 
 bool was_granted(const std::shared_ptr<Ticket>& ticket, const std::string& path) {

@@ -54,6 +54,11 @@ bool has_waiters(const std::string& path);
 // Whether somebody of this process waits for the path exclusively.
 bool has_exclusive_waiter(const std::string& path);
 
+// Where the last wait for the path was withdrawn and its thread has not come back:
+// waits until it has, for a grant that came meanwhile is given back by then.
+// Returns whether there was anything to wait for.
+bool outlast_late_grant(const std::string& path);
+
 // Whether the ticket was granted a lock on the file at `path`, which it may have
 // asked for by another path.
 bool was_granted(const std::shared_ptr<Ticket>& ticket, const std::string& path);
