@@ -82,8 +82,8 @@ async function main() {
   // A lock that is believed although the kernel refused it has to be found.
   await build.addon(join(broken, 'build/Release/kernel_lock.node'), {
     file: 'native/lock_posix.cc',
-    from: 'if (::flock(file.fd, operation) != 0) {',
-    to: 'if (::flock(file.fd, operation) != 0 && errno == EWOULDBLOCK) {',
+    from: 'if (result != 0) {',
+    to: 'if (result != 0 && errno == EWOULDBLOCK) {',
   });
   for (const copy of [own, broken]) {
     cpSync(join(root, 'dist'), join(copy, 'dist'), { recursive: true });
