@@ -15,12 +15,12 @@ export class LockTable {
     const own = holds?.(path) ? [process.pid] : [];
     const exclusivelyOwn = state === 'exclusive' && own.length > 0;
     const pids = exclusivelyOwn ? own : [...own, ...(openers ?? [])];
-    // Windows tells of everybody who has the file open; macOS leaves out other users.
-    const nobody = holds !== undefined && openers?.length === 0;
-    if (pids.length === 0 && state === undefined && !nobody) {
+    if (pids.length === 0 && state === undefined) {
+      // Windows tells of everybody who has the file open; macOS leaves out other users.
+      if (holds !== undefined && openers !== undefined) return UNLOCKED;
       return { ...UNLOCKED, waiters: undefined, unknown: [UNREADABLE] };
     }
-    if (pids.length === 0 && (state === undefined || native().lockState(path) === 'free')) {
+    if (pids.length === 0 && native().lockState(path) === 'free') {
       return UNLOCKED; // the holder ended meanwhile
     }
     const isCertain = exclusivelyOwn || (openers !== undefined && state !== undefined);

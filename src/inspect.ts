@@ -35,7 +35,9 @@ export function list(options: LocationOptions = {}): LockStatus[] {
   const directory = lockDirectory(checkOptions(options, LOCATION_OPTIONS));
   let files: string[];
   try {
-    files = readdirSync(directory);
+    // What else stands there is told by the directory itself, without a look at each.
+    const entries = readdirSync(directory, { withFileTypes: true });
+    files = entries.filter((entry) => entry.isFile()).map(({ name }) => name);
   } catch (cause) {
     if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return [];
     throw unreadable(cause, undefined, directory);
@@ -46,7 +48,7 @@ export function list(options: LocationOptions = {}): LockStatus[] {
     const name = nameOfFile(file);
     if (name === undefined) continue;
     const path = lockFile(name, { directory });
-    const locks = locksOn(name, path, table);
+    const locks = locksOnFile(name, path, table);
     if (locks.held) held.push([name, path, locks]);
   }
   // Only then, and once: a process may hold any number of locks.
@@ -75,9 +77,13 @@ export function checkRunning(name: string, options: LocationOptions = {}): boole
 }
 
 /** What the kernel says of the lock. Throws `LOCK_PERMISSION` where it may not be asked. */
-export function locksOn(name: string, path: string, table?: LockTable): FileLocks {
+export function locksOn(name: string, path: string): FileLocks {
   const other = whatElse(path);
   if (other !== undefined) return { ...UNLOCKED, waiters: undefined, unknown: [notLocked(other)] };
+  return locksOnFile(name, path);
+}
+
+function locksOnFile(name: string, path: string, table?: LockTable): FileLocks {
   try {
     return holdersOnly(path, (table ?? new LockTable()).locksOn(path));
   } catch (cause) {

@@ -72,8 +72,8 @@ const DEFAULT_SHUTDOWN_TIMEOUT = 10_000;
  * to reload for example.
  *
  * A wait blocks the thread. A signal ends the process meanwhile as ever, unless the program handles
- * that signal, or is PID 1 of a container: then it comes after the wait. Signals are the main thread's business; in a worker
- * thread use `lock` (a refused instance would end that thread alone).
+ * that signal, or is PID 1 of a container: then it comes after the wait. Signals are the main
+ * thread's business; in a worker thread use `lock` (a refused instance would end that thread alone).
  *
  * @throws LockError as `lockSync`; `LOCK_HELD` (or `LOCK_TIMEOUT`) only with `onConflict: 'throw'`.
  */

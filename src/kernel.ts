@@ -35,7 +35,7 @@ export interface LockHolder {
   startToken?: string | undefined;
   /** Only the table names it: its descriptors can't be looked at. */
   unconfirmed?: boolean;
-  /** They can be looked at, and none of them has the lock: one of another name, a thread's own, a test's. */
+  /** None of those that were looked at has the lock, which only the table says then; see linux.ts. */
   elsewhere?: boolean;
 }
 

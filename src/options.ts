@@ -1,6 +1,6 @@
 import { DIRECTORY_WANTED, isDirectoryOption } from './directory.js';
 import { LockTypeError } from './errors.js';
-import { checkName } from './name.js';
+import { checkName, hasUrl } from './name.js';
 
 /** The longest that a timer takes, in milliseconds: 24.8 days. */
 const MAX_MILLISECONDS = 2_147_483_647;
@@ -150,8 +150,7 @@ function invalid(name: string | undefined, message: string): LockTypeError {
 }
 
 function show(value: unknown): string {
-  // A URL may have a password in it.
-  if (typeof value === 'string' && value.includes('://')) return 'a URL';
+  if (typeof value === 'string' && hasUrl(value)) return 'a URL';
   if (typeof value === 'string') return JSON.stringify(value.slice(0, 100));
   if (typeof value === 'object' && value !== null) return Object.prototype.toString.call(value);
   return typeof value === 'function' ? 'a function' : String(value);

@@ -11,7 +11,7 @@ import {
 } from '../dist/index.js';
 import { startToken } from '../src/linux.js';
 import { Actor } from './support/actor.js';
-import { CLI, run, start } from './support/run.js';
+import { CLI, isAlive, run, start } from './support/run.js';
 import { freshDirectory, freshName } from './support/scratch.js';
 
 const POLL = { timeout: 10_000, interval: 10 };
@@ -43,19 +43,10 @@ const slow = (wanted: string) => `'${process.execPath}' -e "
   console.log('ready')"`;
 const SLOW = `exec ${slow(`process.stdin.once('data', () => process.exit())`)}`;
 
-/** Whether the process is there, and no zombie. */
-function lives(pid: number): boolean {
-  try {
-    return !/^State:\s+[ZX]/m.test(readFileSync(`/proc/${pid}/status`, 'utf8'));
-  } catch {
-    return false;
-  }
-}
-
 /** Ends what the test has left behind after all. */
 function reap(pid: number): void {
   onTestFinished(() => {
-    if (lives(pid)) process.kill(pid, 'SIGKILL');
+    if (isAlive(pid)) process.kill(pid, 'SIGKILL');
   });
 }
 
@@ -102,7 +93,7 @@ describe('killRunning', () => {
     const killing = killRunning('bot', { ...options, timeout: 300 });
     const message = expect.stringMatching(`: PID ${pid} did not stop`);
     await expect(killing).rejects.toMatchObject({ code: 'LOCK_TIMEOUT', message });
-    expect(lives(orphan)).toBe(false);
+    expect(isAlive(orphan)).toBe(false);
   });
 
   test('waits until a holder that takes its time has let go', async () => {
@@ -223,7 +214,7 @@ describe('a holder with children', () => {
     reap(child);
     expect(status).toBe('SIGTERM');
     expect(checkRunning('bot', options)).toBe(false);
-    expect(lives(child)).toBe(false);
+    expect(isAlive(child)).toBe(false);
   });
 
   test('that ignore SIGTERM is still running; force ends them too', async () => {
@@ -239,7 +230,7 @@ describe('a holder with children', () => {
     expect(status).toBe('SIGTERM');
     expect(inspect('bot', options).holders).toMatchObject([{ pid: child }]);
     expect(await killRunning('bot', { ...options, force: true })).toBe(true);
-    expect(lives(child)).toBe(false);
+    expect(isAlive(child)).toBe(false);
     expect(checkRunning('bot', options)).toBe(false);
   });
 
@@ -250,7 +241,7 @@ describe('a holder with children', () => {
     reap(survivor);
     expect(await killRunning('bot', { ...options, force: true })).toBe(true);
     await actor.ended;
-    expect(lives(survivor)).toBe(true);
+    expect(isAlive(survivor)).toBe(true);
   });
 });
 
@@ -295,7 +286,7 @@ describe('who acquires while a kill waits', () => {
     await says('asked\n');
     await next.lock('bot', { ...options, shared: true }); // the kill looks on all the while
     expect(await killing).toBe('LOCK_TIMEOUT');
-    expect(lives(next.pid)).toBe(true);
+    expect(isAlive(next.pid)).toBe(true);
   });
 });
 
@@ -365,7 +356,7 @@ describe('a record is not believed:', () => {
     await reader.says('ready\n');
     expect(await killRunning('bot', { ...options, force: true })).toBe(true);
     await actor.ended;
-    expect(lives(reader.pid)).toBe(true);
+    expect(isAlive(reader.pid)).toBe(true);
   });
 });
 

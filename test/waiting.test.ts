@@ -8,6 +8,8 @@ import { promisify } from 'node:util';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { inspect, type Lock, lock, lockSync, tryLock } from '../dist/index.js';
 import { Actor } from './support/actor.js';
+import { requireProgram } from './support/requires.js';
+import { REPOSITORY, run } from './support/run.js';
 import { freshDirectory } from './support/scratch.js';
 
 const threads = () => readdirSync('/proc/self/task').length;
@@ -194,6 +196,26 @@ describe('a cancel that races the grant', () => {
     controller.abort();
     await expect(waiting).rejects.toMatchObject({ name: 'AbortError' });
     await untilQuiet(options, before);
+  });
+
+  // strace keeps the thread that waits in its flock for 50 ms after the kernel has granted it.
+  test('a grant that comes late refuses nobody in this process', async (context) => {
+    requireProgram(context, 'strace');
+    const program = `
+      import { inspect, lock, lockSync, tryLock } from '${REPOSITORY}dist/index.js';
+      const options = { directory: ${JSON.stringify(freshDirectory())} };
+      const held = lockSync('bot', options);
+      const controller = new AbortController();
+      const waiting = lock('bot', { ...options, wait: true, signal: controller.signal });
+      while (inspect('bot', options).waiters !== 1) await new Promise(setImmediate);
+      held.release();
+      controller.abort();
+      console.log(tryLock('bot', options) === null ? 'refused' : 'acquired');
+      await waiting.catch(({ name }) => console.log(name));`;
+    const delay = ['-e', 'trace=flock', '-e', 'inject=flock:delay_exit=50000:when=1'];
+    const node = [process.execPath, '--input-type=module', '-e', program];
+    const end = await run('strace', ['-f', '-qq', '-o', '/dev/null', ...delay, ...node]);
+    expect(end).toMatchObject({ status: 0, stdout: 'acquired\nAbortError\n' });
   });
 
   test('timeouts as well: 300 waits with times around the hand-over', async () => {
