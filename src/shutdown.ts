@@ -49,15 +49,17 @@ function stopListening(): void {
 
 function onSignal(signal: ShutdownSignal): void {
   ending = true;
-  stopListening();
+  // Before the ones that go: between two listeners a signal has its own effect, which ends this
+  // process, and which the first process of a container does not have at all.
   for (const next of URGENT) {
-    // Without a listener they end the process, even one that is blocked; but not the first
-    // process of a container.
-    if (process.listenerCount(next) > 0 || process.pid === 1) process.on(next, endBy);
+    // Without a listener they end the process, even one that is blocked; but not that first one.
+    const others = process.listeners(next).some((listener) => listener !== onSignal);
+    if (others || process.pid === 1) process.on(next, endBy);
   }
   // A closed terminal says so twice, by the shell and by the kernel; systemd may say it right after
   // SIGTERM (SendSIGHUP=).
   process.on('SIGHUP', () => {});
+  stopListening();
   const all = [...shutdowns].map(async (shutdown) => {
     await workWithinTime(shutdown, signal);
     shutdown.release();

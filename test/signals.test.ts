@@ -306,6 +306,26 @@ describe('SIGHUP', () => {
     },
   );
 
+  // 'removeListener' comes when the last listener has gone, and the signal's own effect is back.
+  test('at the very moment of the first one does not end the process either', async () => {
+    const directory = freshDirectory();
+    const code = `
+      process.on('removeListener', (name) => {
+        if (name !== 'SIGHUP') return;
+        say('again');
+        process.kill(process.pid, 'SIGHUP');
+      });
+      const onShutdown = async (signal) => { await line(); say('stopped on ' + signal); };
+      new SingleInstance('bot', { ...options, onShutdown })`;
+    const { child, finished, says } = await instance(directory, code);
+    child.kill('SIGHUP');
+    await says('again\n');
+    child.stdin?.write('go on\n');
+    const { status, stdout } = await finished;
+    expect(stdout).toMatch(/stopped on SIGHUP\n/);
+    expect(status).toBe('SIGHUP');
+  });
+
   test('is left to a program that listened for it before', async () => {
     const directory = freshDirectory();
     const code = `
@@ -388,6 +408,25 @@ describe('as PID 1', () => {
       expect((await finished).status).toBe(wanted);
     },
   );
+});
+
+describe('as PID 1, at the very moment of the first signal', () => {
+  test('the second one is not lost', async (context) => {
+    requireRoot(context);
+    requireProgram(context, 'unshare');
+    const code = `
+      process.on('removeListener', (name) => {
+        if (name === 'SIGTERM') process.kill(process.pid, 'SIGTERM');
+      });
+      const onShutdown = () => { say('hanging'); return never; };
+      new SingleInstance('bot', { ...options, onShutdown, shutdownTimeout: 2_000_000 });
+      stayAlive();
+      process.kill(process.pid, 'SIGTERM');`;
+    const unshare = ['unshare', '--pid', '--fork', '--kill-child', '--mount-proc'];
+    const { status, stdout } = await program(freshDirectory(), code, unshare).finished;
+    expect(stdout).toMatch(/hanging\n$/);
+    expect(status).toBe(143);
+  });
 });
 
 describe('as PID 1 that waits', () => {
