@@ -16,8 +16,7 @@ struct OpenFile {
   int fd = -1;
   dev_t device = 0;
   ino_t inode = 0;
-  mode_t marked_mode = 0;  // what it is to get once the lock is held; 0: what it has
-  int looks = 1;           // how often it has to be found alone at its path
+  int looks = 1;  // how often it has to be found alone at its path
 };
 
 // Opens (or creates) the lock file without following, truncating or blocking,
@@ -26,8 +25,10 @@ Outcome open_lock_file(const std::string& path, OpenFile& file);
 
 // Whether `path`, and nothing else, leads to the opened file; to be asked after
 // the lock was taken, because a waiter can win the lock on a file that was
-// unlinked or renamed meanwhile. Only then the file is marked as a lock's.
-bool adopt(const OpenFile& file, const std::string& path);
+// unlinked or renamed meanwhile. Only then the file is marked as a lock's, and
+// `opened` says whether it takes a record: who had the lock until now may have
+// written to it, or have set its mode.
+bool adopt(const OpenFile& file, const std::string& path, Outcome& opened);
 
 // A file that is swapped again and again under an acquisition is an attack or
 // a broken cleaner; after this many rounds the path counts as unsafe.

@@ -88,8 +88,23 @@ void let_changes_end(const std::string& path) {
   ::close(fd);
 }
 
-bool still_at_path(const OpenFile& file, const std::string& path, nlink_t most_links) {
-  struct stat status;
+// A lock file that this user made, unless others may read it by now: whoever makes one under a
+// strict umask can be killed before that.
+bool is_unfinished(const struct stat& status) {
+  return status.st_size == 0 && (status.st_mode & S_ISVTX) != 0 && status.st_uid == ::geteuid();
+}
+
+void mark(int fd, const struct stat& status) {
+  const mode_t mode = status.st_mode & kPermissionBits;
+  if (is_unfinished(status)) {
+    if (mode != kFileMode) set_mode(fd);
+  } else if ((kFileMode & ~mode & S_ISVTX) != 0 && status.st_uid == ::geteuid()) {
+    ::fchmod(fd, mode | S_ISVTX);
+  }
+}
+
+bool still_at_path(const OpenFile& file, const std::string& path, nlink_t most_links,
+                   struct stat& status) {
   return ::lstat(path.c_str(), &status) == 0 && status.st_dev == file.device &&
          status.st_ino == file.inode && status.st_nlink <= most_links;
 }
@@ -135,14 +150,7 @@ Outcome open_lock_file(const std::string& path, OpenFile& file) {
     ::close(file.fd);
     return {Status::unsafe, kNoHandle, {}};
   }
-  Outcome opened{Status::acquired, file.fd, {}};
-  opened.takes_record = takes_record(status);
-  if (created) {
-    if ((status.st_mode & kPermissionBits) != kFileMode) set_mode(file.fd);
-  } else if (opened.takes_record && (kFileMode & ~status.st_mode & S_ISVTX) != 0 &&
-             status.st_uid == ::geteuid()) {
-    file.marked_mode = (status.st_mode & kPermissionBits) | S_ISVTX;
-  }
+  if (created && (status.st_mode & kPermissionBits) != kFileMode) set_mode(file.fd);
   // lstat finds the file first and counts its links then. One who links somebody's
   // file to the path and unlinks it, over and over, gets between the two now and then,
   // and stays there where the scheduler takes the processor away in the middle of an
@@ -152,18 +160,20 @@ Outcome open_lock_file(const std::string& path, OpenFile& file) {
   if ((status.st_mode & S_ISVTX) == 0) file.looks = kLooks;
   file.device = status.st_dev;
   file.inode = status.st_ino;
-  return opened;
+  return {Status::acquired, file.fd, {}};
 }
 
-bool adopt(const OpenFile& file, const std::string& path) {
+bool adopt(const OpenFile& file, const std::string& path, Outcome& opened) {
+  struct stat status;
   for (int look = 0; look < file.looks; ++look) {
     if (file.looks > 1) {
       let_changes_end(path);
       let_pass_some_time();
     }
-    if (!still_at_path(file, path, 1)) return false;
+    if (!still_at_path(file, path, 1, status)) return false;
   }
-  if (file.marked_mode != 0) ::fchmod(file.fd, file.marked_mode);
+  opened.takes_record = takes_record(status);
+  if (opened.takes_record) mark(file.fd, status);
   return true;
 }
 
@@ -171,7 +181,7 @@ Outcome try_acquire(const std::string& path, Mode mode, bool /*wait_follows*/) {
   const int operation = (mode == Mode::shared ? LOCK_SH : LOCK_EX) | LOCK_NB;
   for (int round = 0; round < kMaxReplacements; ++round) {
     OpenFile file;
-    const Outcome opened = open_lock_file(path, file);
+    Outcome opened = open_lock_file(path, file);
     if (opened.status != Status::acquired) return opened;
     int result;
     do {
@@ -183,8 +193,8 @@ Outcome try_acquire(const std::string& path, Mode mode, bool /*wait_follows*/) {
       ::close(file.fd);
       return outcome;
     }
-    if (adopt(file, path)) return opened;
-    ::close(file.fd);
+    if (adopt(file, path, opened)) return opened;
+    release(file.fd);
   }
   return {Status::unsafe, kNoHandle, {}};
 }
@@ -208,8 +218,8 @@ void touch(Handle handle) { ::futimens(static_cast<int>(handle), nullptr); }
 bool is_current(Handle handle, const std::string& path) {
   struct stat status;
   if (::fstat(static_cast<int>(handle), &status) != 0) return false;
-  const OpenFile file{static_cast<int>(handle), status.st_dev, status.st_ino, 0, 1};
-  return still_at_path(file, path, std::numeric_limits<nlink_t>::max());
+  const OpenFile file{static_cast<int>(handle), status.st_dev, status.st_ino, 1};
+  return still_at_path(file, path, std::numeric_limits<nlink_t>::max(), status);
 }
 
 }  // namespace kernel_lock

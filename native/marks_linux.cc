@@ -25,10 +25,12 @@ bool open_marks() {
 
 // A directory is marked for its own moves alone: all else that inotify could say of it, it says of
 // every file in it as well. Its deletion follows that of the lock file. A file that is unlinked
-// while it is open has its link count changed, which is IN_ATTRIB.
+// while it is open has its link count changed, which is IN_ATTRIB. A link that has just taken the
+// place of a directory gets no mark, which would not tell of its deletion: the way is incomplete
+// then.
 int add_mark(const std::string& path, const struct stat& status) {
-  const uint32_t mask = S_ISDIR(status.st_mode) ? IN_MOVE_SELF : IN_MOVE_SELF | IN_ATTRIB;
-  return ::inotify_add_watch(g_queue, path.c_str(), mask | IN_DONT_FOLLOW);
+  const uint32_t mask = S_ISDIR(status.st_mode) ? IN_ONLYDIR : IN_ATTRIB;
+  return ::inotify_add_watch(g_queue, path.c_str(), IN_MOVE_SELF | IN_DONT_FOLLOW | mask);
 }
 
 void remove_mark(int mark) { ::inotify_rm_watch(g_queue, mark); }

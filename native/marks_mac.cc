@@ -22,9 +22,10 @@ bool open_marks() {
   return true;
 }
 
-// A mark is a descriptor, so one inode can have several.
+// A mark is a descriptor, so one inode can have several. A link that has just taken the place of
+// something else gets none: the way is incomplete then.
 int add_mark(const std::string& path, const struct stat& status) {
-  const int link = S_ISLNK(status.st_mode) ? O_SYMLINK : 0;
+  const int link = S_ISLNK(status.st_mode) ? O_SYMLINK : O_NOFOLLOW;
   const int fd = ::open(path.c_str(), O_EVTONLY | O_CLOEXEC | O_NONBLOCK | link);
   if (fd < 0) return kNoMark;
   struct kevent change;

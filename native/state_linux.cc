@@ -23,6 +23,8 @@ LockState lock_state(const std::string& path) {
   } else {
     state = LockState::free;
   }
+  // close() alone frees nothing while a child between fork and exec still has a copy.
+  ::flock(fd, LOCK_UN);
   ::close(fd);
   return state;
 }

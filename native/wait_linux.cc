@@ -144,14 +144,14 @@ Outcome BlockingWait::acquire(const std::string& path, Mode mode) {
   Outcome outcome{Status::unsafe, kNoHandle, {}};
   for (int round = 0; round < kMaxReplacements; ++round) {
     OpenFile file;
-    const Outcome opened = open_lock_file(path, file);
+    Outcome opened = open_lock_file(path, file);
     if (opened.status != Status::acquired) {
       outcome = opened;
       break;
     }
     const Flock result = flock_until_signal(file.fd, operation, state_->interrupted, &escape);
     if (result == Flock::granted) {
-      if (adopt(file, path)) {
+      if (adopt(file, path, opened)) {
         outcome = opened;
         break;
       }

@@ -135,7 +135,7 @@ Outcome BlockingWait::acquire(const std::string& path, Mode mode) {
   state_->thread = pthread_self();
   for (int round = 0; round < kMaxReplacements; ++round) {
     OpenFile file;
-    const Outcome opened = open_lock_file(path, file);
+    Outcome opened = open_lock_file(path, file);
     if (opened.status != Status::acquired) return opened;
     state_->blocking.store(true);
     const bool called_off = state_->interrupted.load();
@@ -148,7 +148,7 @@ Outcome BlockingWait::acquire(const std::string& path, Mode mode) {
       --round;
       continue;
     }
-    if (error == 0 && adopt(file, path)) return opened;
+    if (error == 0 && adopt(file, path, opened)) return opened;
     release(file.fd);
     if (error == EINTR) return {Status::interrupted, kNoHandle, {}};
     if (error != 0) return {Status::failed, kNoHandle, {"flock", error}};

@@ -11,11 +11,15 @@
 namespace kernel_lock {
 
 struct Line {
-  explicit Line(std::string at) : path(std::move(at)) {}
+  Line(std::string at, Mode wanted) : path(std::move(at)), mode(wanted) {}
   const std::string path;
   std::list<std::shared_ptr<Ticket>> tickets;
   BlockingWait wait;
-  Mode mode = Mode::exclusive;  // what the thread asks the kernel for
+  Mode mode;  // what the thread asks the kernel for
+  // Nobody wants that any more, and the thread has been told.
+  [[nodiscard]] bool is_called_back() const {
+    return tickets.empty() || tickets.front()->mode != mode;
+  }
 };
 
 namespace {
@@ -24,8 +28,8 @@ struct Waiters {
   std::mutex mutex;
   std::unordered_map<std::string, std::unique_ptr<Line>> lines;
   std::list<Line*> unserved;
-  std::condition_variable work;
-  std::condition_variable served;  // a line is gone
+  Condition work;
+  Condition served;  // a line is gone, or its thread asks for something else
   size_t idle_threads = 0;
 };
 
@@ -89,6 +93,7 @@ void serve(Guard& guard, Line& line) {
   while (!line.tickets.empty()) {
     const Mode mode = line.tickets.front()->mode;
     line.mode = mode;
+    waiters().served.notify_all();
     line.wait.rearm();
     guard.unlock();
     const Outcome outcome = line.wait.acquire(line.path, mode);
@@ -132,7 +137,7 @@ Failure enqueue(const std::string& path, const std::shared_ptr<Ticket>& ticket) 
   const Guard guard(all.mutex);
   std::unique_ptr<Line>& line = all.lines[path];
   const bool fresh = line == nullptr;
-  if (fresh) line = std::make_unique<Line>(path);
+  if (fresh) line = std::make_unique<Line>(path, ticket->mode);
   ticket->line = line.get();
   ticket->place = line->tickets.insert(line->tickets.end(), ticket);
   if (!fresh) return {};
@@ -175,7 +180,7 @@ bool outlast_late_grant(const std::string& path) {
   Guard guard(all.mutex);
   const auto is_leaving = [&all, &path] {
     const auto found = all.lines.find(path);
-    return found != all.lines.end() && found->second->tickets.empty();
+    return found != all.lines.end() && found->second->is_called_back();
   };
   if (!is_leaving()) return false;
   all.served.wait_for(guard, kLongest, [&is_leaving] { return !is_leaving(); });
@@ -202,7 +207,7 @@ void withdraw(const std::shared_ptr<Ticket>& ticket) {
   ticket->line = nullptr;
   // The next in line inherits the place in the kernel's queue, where it asks
   // for the same; else the thread has to come back.
-  if (line.tickets.empty() || line.tickets.front()->mode != line.mode) line.wait.interrupt();
+  if (line.is_called_back()) line.wait.interrupt();
 }
 
 bool collect(const std::shared_ptr<Ticket>& ticket, int64_t milliseconds) {

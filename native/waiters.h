@@ -3,12 +3,12 @@
 #pragma once
 
 #include <atomic>
-#include <condition_variable>
 #include <cstdint>
 #include <list>
 #include <memory>
 #include <string>
 
+#include "condition.h"
 #include "lock.h"
 
 namespace kernel_lock {
@@ -41,7 +41,7 @@ struct Ticket {
   Outcome outcome;
   Line* line = nullptr;
   std::list<std::shared_ptr<Ticket>>::iterator place;
-  std::condition_variable changed;
+  Condition changed;
 };
 
 // Joins the end of the path's line. A failure means that no thread could be
@@ -54,7 +54,7 @@ bool has_waiters(const std::string& path);
 // Whether somebody of this process waits for the path exclusively.
 bool has_exclusive_waiter(const std::string& path);
 
-// Where the last wait for the path was withdrawn and its thread has not come back:
+// Where the wait for the path was called off and its thread has not come back:
 // waits until it has, for a grant that came meanwhile is given back by then.
 // Returns whether there was anything to wait for.
 bool outlast_late_grant(const std::string& path);

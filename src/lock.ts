@@ -315,7 +315,10 @@ function afterWait(
 ): Lock {
   const waitedMs = performance.now() - started;
   if (result === TIMED_OUT) {
-    const error = timeoutError(request, locksOfRefusal(request), wait);
+    const locks = locksOfRefusal(request);
+    const late = lateGrant(request, locks);
+    if (late !== undefined) return afterWait(request, wait, started, late);
+    const error = timeoutError(request, locks, wait);
     tellWaited(request, 'timeout', waitedMs);
     tellRefused(request, waitedMs, () => error.holder);
     throw error;
@@ -323,6 +326,14 @@ function afterWait(
   const failed = typeof result === 'object' || result === UNSAFE;
   tellWaited(request, failed ? 'failed' : 'acquired', waitedMs);
   return granted(request, result, waitedMs);
+}
+
+// A grant that came as the time ran out is on its way back: this process is named as the holder, and
+// the native part outlasts that.
+function lateGrant({ path, shared, recordTail }: LockRequest, locks: FileLocks) {
+  if (!locks.holders.some(({ pid }) => pid === process.pid)) return undefined;
+  const result = native().tryAcquire(path, shared, recordTail, true);
+  return typeof result === 'number' && result >= 0 ? result : undefined;
 }
 
 // Where the kernel knows no holder any more, the lock has been freed since, or was held for the

@@ -56,10 +56,7 @@ export function waitAsync<T>(
       });
     }
     if (wait !== true) {
-      timer = setTimeout(() => {
-        native().withdraw(ticket);
-        settled(TIMED_OUT);
-      }, wait);
+      timer = setTimeout(() => settled(timeUp(ticket)), wait);
     }
   });
 }
@@ -80,9 +77,14 @@ export function waitSync(request: LockRequest, wait: true | number): Result | ty
     const slice = isMainThread ? left : Math.min(left, WORKER_SLICE);
     const result = native().collect(ticket, Number.isFinite(slice) ? slice : -1);
     if (result !== PENDING) return result;
-    if (left === 0) {
-      native().withdraw(ticket);
-      return TIMED_OUT;
-    }
+    if (left === 0) return timeUp(ticket);
   }
+}
+
+// The lock may have been granted in time, to a thread that was too busy to hear of it.
+function timeUp(ticket: number): Result | typeof TIMED_OUT {
+  const granted = native().collect(ticket, 0);
+  if (granted !== PENDING) return granted;
+  native().withdraw(ticket);
+  return TIMED_OUT;
 }

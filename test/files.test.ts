@@ -11,6 +11,7 @@ import {
   rmSync,
   statSync,
   symlinkSync,
+  truncateSync,
   utimesSync,
   writeFileSync,
 } from 'node:fs';
@@ -199,6 +200,70 @@ describe('the lock file is replaced', () => {
       expect(tryLock('bot', options)).toBeNull();
     },
   );
+});
+
+describe('a file that is changed while others wait for its lock', () => {
+  test('is left as it is by then: what is in it, and who may read it', async (context) => {
+    requireProgram(context, 'flock');
+    const options = { directory: freshDirectory() };
+    const path = lockPath('bot', options);
+    const holder = start('flock', [path, 'sh', '-c', 'echo held; cat'], {
+      stdio: ['pipe', 'pipe', 'pipe'],
+    });
+    await holder.says('held\n');
+    const waiting = lock('bot', { ...options, wait: true });
+    await waitUntil(() => inspect('bot', options).waiters === 1);
+    writeFileSync(path, 'batch 17 of 40');
+    chmodSync(path, 0o600);
+    holder.child.stdin?.end();
+    (await waiting).release();
+    expect(readFileSync(path, 'utf8')).toBe('batch 17 of 40');
+    expect(statSync(path).mode & 0o7777).toBe(0o600);
+  });
+
+  test('takes the record of who gets it where it was emptied', async (context) => {
+    requireProgram(context, 'flock');
+    const options = { directory: freshDirectory() };
+    const path = lockPath('bot', options);
+    writeFileSync(path, 'batch 40 of 40');
+    const holder = start('flock', [path, 'sh', '-c', 'echo held; cat'], {
+      stdio: ['pipe', 'pipe', 'pipe'],
+    });
+    await holder.says('held\n');
+    const waiting = lock('bot', { ...options, wait: true });
+    await waitUntil(() => inspect('bot', options).waiters === 1);
+    truncateSync(path);
+    holder.child.stdin?.end();
+    const mine = await waiting;
+    expect(inspect('bot', options).holders[0]).toMatchObject({
+      pid: process.pid,
+      source: 'kernel',
+    });
+    expect(readFileSync(path, 'utf8')).toContain(`"pid":${process.pid},`);
+    mine.release();
+  });
+});
+
+describe('a file whose maker was killed before others could read it', () => {
+  test('can be read by all from the next acquisition on', async (context) => {
+    requireProgram(context, 'strace');
+    const options = { directory: freshDirectory() };
+    const path = lockPath('bot', options);
+    const program = `
+      process.umask(0o077);
+      (await import('${new URL('../dist/index.js', import.meta.url)}')).lockSync('bot', { directory: ${JSON.stringify(options.directory)} });`;
+    const kill = ['-e', 'trace=fchmod', '-e', 'inject=fchmod:signal=SIGKILL:when=1'];
+    const node = [process.execPath, '--input-type=module', '-e', program];
+    const end = await start('strace', ['-f', '-qq', '-o', '/dev/null', ...kill, ...node]).finished;
+    expect(end.status).toBe('SIGKILL');
+    expect(statSync(path).mode & 0o7777).toBe(0o1600);
+    lockSync('bot', options).release();
+    expect(statSync(path).mode & 0o7777).toBe(0o1644);
+    // One that has had a record keeps what its owner has set.
+    chmodSync(path, 0o600);
+    lockSync('bot', options).release();
+    expect(statSync(path).mode & 0o777).toBe(0o600);
+  });
 });
 
 describe('the record', () => {

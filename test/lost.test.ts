@@ -397,6 +397,40 @@ sys.stdin.readline()`;
   });
 });
 
+describe('a directory that is moved while it is being watched', () => {
+  // strace keeps the process between its look at the directory and the mark.
+  test('with a link in its place: what becomes of that link is told', async (context) => {
+    requireProgram(context, 'strace');
+    const { root, directory } = place();
+    const program = `
+      import { lockSync } from '${LIBRARY}';
+      const held = lockSync('bot', { directory: ${JSON.stringify(directory)} });
+      console.log(process.pid);
+      held.signal.addEventListener('abort', () => console.log('lost'));
+      console.log('watched');
+      process.stdin.resume();`; // to its end
+    const call = 'inotify_add_watch';
+    const delay = ['-e', `trace=${call}`, '-e', `inject=${call}:delay_enter=300000`];
+    const node = [process.execPath, '--input-type=module', '-e', program];
+    const strace = ['-f', '-qq', '-o', '/dev/null', '-P', directory, ...delay];
+    const held = start('strace', [...strace, ...node], { stdio: ['pipe', 'pipe', 'pipe'] });
+    await held.says(/^\d+\n/);
+    const pid = Number(
+      readFileSync(lockPath('bot', { directory }), 'utf8').match(/"pid":(\d+)/)?.[1],
+    );
+    const above = statSync(join(root, 'above')).ino.toString(16);
+    await expect.poll(() => watched(pid), { interval: 1 }).toContain(above);
+    away(directory);
+    symlinkSync('directory.old', directory);
+    await held.says('watched\n');
+    rmSync(directory);
+    mkdirSync(directory);
+    await held.says('lost\n');
+    held.child.stdin?.end();
+    expect((await held.finished).status).toBe(0);
+  });
+});
+
 describe('withLock', () => {
   test('hands the signal to its function', async () => {
     const { directory, path } = place();
@@ -436,6 +470,18 @@ describe('withLock', () => {
 
 async function expectSoonOnce(lock: Lock, change: () => void): Promise<void> {
   expect(await lose(lock, change)).toBeLessThan(900);
+}
+
+/** What the process watches by inotify: numbers of files, as the kernel writes them. */
+function watched(pid: number): string[] {
+  const texts = readdirSync(`/proc/${pid}/fd`).map((fd) => {
+    try {
+      return readFileSync(`/proc/${pid}/fdinfo/${fd}`, 'utf8');
+    } catch {
+      return ''; // closed meanwhile
+    }
+  });
+  return [...texts.join('').matchAll(/^inotify wd:\d+ ino:(\w+)/gm)].map(([, ino = '']) => ino);
 }
 
 /** How many descriptors, inotify instances and watches the process has. */

@@ -199,23 +199,69 @@ describe('a cancel that races the grant', () => {
   });
 
   // strace keeps the thread that waits in its flock for 50 ms after the kernel has granted it.
-  test('a grant that comes late refuses nobody in this process', async (context) => {
+  test.for([
+    [
+      'refuses nobody in this process',
+      `const waiting = lock('bot', { ...options, wait: true, signal });
+      await waited();
+      held.release();
+      controller.abort();
+      say(tryLock('bot', options));
+      await waiting.catch(({ name }) => console.log(name));`,
+      'acquired\nAbortError\n',
+    ],
+    [
+      'refuses no reader who asks while others wait to read',
+      `const writer = lock('bot', { ...options, wait: true, signal });
+      const reader = lock('bot', { ...options, wait: true, shared: true });
+      await waited();
+      held.release();
+      controller.abort();
+      say(tryLock('bot', { ...options, shared: true }));
+      await writer.catch(({ name }) => console.log(name));
+      say(await reader);`,
+      'acquired\nAbortError\nacquired\n',
+    ],
+    [
+      'is no timeout: nobody else held the lock any more',
+      `const waiting = lock('bot', { ...options, wait: 1 });
+      while (inspect('bot', options).waiters !== 1) {} // no timer comes
+      held.release();
+      await waiting.then(say, ({ message }) => console.log(message));`,
+      'acquired\n',
+    ],
+  ])('a grant that comes late %s', async ([, code, stdout], context) => {
     requireProgram(context, 'strace');
     const program = `
       import { inspect, lock, lockSync, tryLock } from '${REPOSITORY}dist/index.js';
       const options = { directory: ${JSON.stringify(freshDirectory())} };
-      const held = lockSync('bot', options);
       const controller = new AbortController();
-      const waiting = lock('bot', { ...options, wait: true, signal: controller.signal });
-      while (inspect('bot', options).waiters !== 1) await new Promise(setImmediate);
-      held.release();
-      controller.abort();
-      console.log(tryLock('bot', options) === null ? 'refused' : 'acquired');
-      await waiting.catch(({ name }) => console.log(name));`;
+      const { signal } = controller;
+      const say = (mine) => console.log(mine === null ? 'refused' : 'acquired');
+      const waited = async () => {
+        while (inspect('bot', options).waiters !== 1) await new Promise(setImmediate);
+      };
+      const held = lockSync('bot', options);
+      ${code}`;
     const delay = ['-e', 'trace=flock', '-e', 'inject=flock:delay_exit=50000:when=1'];
     const node = [process.execPath, '--input-type=module', '-e', program];
     const end = await run('strace', ['-f', '-qq', '-o', '/dev/null', ...delay, ...node]);
-    expect(end).toMatchObject({ status: 0, stdout: 'acquired\nAbortError\n' });
+    expect(end).toMatchObject({ status: 0, stdout });
+  });
+
+  test('a grant that came in time is taken, however late this thread hears of it', async () => {
+    const options = { directory: freshDirectory() };
+    const wait = 50;
+    const held = lockSync('bot', options);
+    const begun = performance.now();
+    const waiting = lock('bot', { ...options, wait });
+    // Busy, so that neither the timer nor the grant is delivered.
+    while (inspect('bot', options).waiters !== 1) {}
+    held.release();
+    while (!inspect('bot', options).held || performance.now() - begun <= wait) {}
+    const mine = await waiting;
+    expect(mine.held).toBe(true);
+    mine.release();
   });
 
   test('timeouts as well: 300 waits with times around the hand-over', async () => {

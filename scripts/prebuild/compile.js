@@ -63,13 +63,17 @@ export function buildTests(root, target, toolchain) {
   const tests = (name) => new Build(root, target, toolchain, `${target.name}-${name}`);
   const main = tests('tests');
   const system = target.os === 'win' ? 'system_win.cc' : 'system_posix.cc';
-  const objects = [
-    ...main.settings.sources.filter((source) => !basename(source).startsWith('addon')),
-    'test/native/main.cc',
-    `test/native/${system}`,
-  ].map((source) => main.compile(source));
+  const native = main.settings.sources
+    .filter((source) => !basename(source).startsWith('addon'))
+    .map((source) => main.compile(source));
+  const own = ['test/native/main.cc', `test/native/${system}`].map((source) => main.compile(source));
   const libraries = target.name.endsWith('-musl') ? ['-static'] : [];
-  const programs = { main: main.link([...libraries, ...objects], PROGRAM) };
+  const programs = { main: main.link([...libraries, ...native, ...own], PROGRAM) };
+  if (target.name === 'linux-x64-musl') {
+    const clock = tests('clock-test');
+    const objects = [...native, clock.compile('test/native/clock_test.cc')];
+    programs.clock = clock.link([...libraries, ...objects], PROGRAM);
+  }
   if (target.os !== 'win') return programs;
   const wait = tests('wait-tests');
   const shimmed = ['native/lock_win.cc', 'native/wait_win.cc', 'native/lock_facts_win.cc'].map(
