@@ -32,7 +32,10 @@ export interface RefusedEvent extends LockEvent {
   holder: Holder | PostgresHolder | undefined;
 }
 
-/** A lock was released. A process or worker thread that ends with a lock tells nobody. */
+/**
+ * A lock was released. A process or worker thread that ends with a lock tells nobody. On PostgreSQL it
+ * is told when the server has answered; one who waited may have been told before.
+ */
 export interface ReleasedEvent extends LockEvent {
   heldMs: number;
 }

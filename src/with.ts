@@ -20,11 +20,13 @@ export async function holdWhile<L extends Held, O extends object, T>(
     typeof optionsOrFn === 'function' ? [{} as O, optionsOrFn] : [optionsOrFn, fn];
   if (typeof run !== 'function') throw new TypeError('withLock wants a function to run');
   const held = await acquire(options);
+  let result: T;
   try {
-    const result = await run(held);
+    result = await run(held);
     confirm(held);
-    return result;
   } finally {
     await held.release();
   }
+  confirm(held); // the release may have found it out
+  return result;
 }

@@ -34,6 +34,7 @@ const LAYERS = [
   ['postgres/types', 'postgres/key', 'postgres/table', 'postgres/failure'],
   ['postgres/client'],
   ['postgres/session'],
+  ['postgres/release'],
   ['postgres/inspect', 'postgres/lock'],
   ['postgres/refusal'],
   ['postgres/acquire', 'postgres/terminate'],

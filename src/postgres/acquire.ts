@@ -2,7 +2,7 @@
 
 import { onAbort } from '../cancel.js';
 import { LockTypeError } from '../errors.js';
-import { refusalsAreHeard, tellAcquired, tellRefused, tellWaited } from '../events.js';
+import { refusalsAreHeard, tellRefused, tellWaited } from '../events.js';
 import {
   errorOf,
   isMadeMeanwhile,
@@ -12,17 +12,9 @@ import {
 } from './failure.js';
 import { Lock, type Request } from './lock.js';
 import { heldError, timeoutError } from './refusal.js';
-import { type Query, type Row, Session } from './session.js';
-import {
-  EXCLUSIVE,
-  grantValues,
-  MIGRATION,
-  OTHER_NAME,
-  RESERVE,
-  SHARED,
-  type Statements,
-  TABLES_EXIST,
-} from './table.js';
+import { statement, unlock } from './release.js';
+import { type Row, Session } from './session.js';
+import { grantValues, MIGRATION, OTHER_NAME, RESERVE, TABLES_EXIST } from './table.js';
 import type { LockOptions, ServerOptions } from './types.js';
 
 /** What is asked for, before it is known where. */
@@ -39,21 +31,24 @@ export async function acquireAlone(
 ): Promise<Lock> {
   const session = await openFor(server, wish, signal);
   const request = { ...wish, path: session.place };
-  const giveBack = async () => {
-    await unlock(session, request);
-    await session.leave();
-  };
+  const leave = () => session.leave();
+  // That ends the question which the server is at, and gives a grant back.
+  const forget = signal && onAbort(signal, () => void session.close());
   try {
-    const lock = await attempt(session, request, giveBack);
+    const lock = await attempt(session, request, leave);
     if (signal?.aborted === true) await lock?.release();
     signal?.throwIfAborted();
     if (lock !== undefined) return lock;
     if (wait === false) throw await refuse(session, request);
     signal?.throwIfAborted();
-    return await waitInLine(session, request, wait, signal, giveBack);
+    forget?.();
+    return await waitInLine(session, request, wait, signal, leave);
   } catch (error) {
     await session.close();
+    signal?.throwIfAborted();
     throw error;
+  } finally {
+    forget?.();
   }
 }
 
@@ -67,17 +62,15 @@ async function openFor(server: ServerOptions, { name }: Wish, signal: AbortSigna
   }
 }
 
-/** Acquires for this session if nobody holds the lock. `giveBack` is what releasing does. */
+/** Acquires for this session if nobody holds the lock. `leave` follows its release. */
 export async function attempt(
   session: Session,
   request: Request,
-  giveBack: () => Promise<void>,
+  leave: () => Promise<void>,
 ): Promise<Lock | undefined> {
   const row = await ask(session, request, 'try');
   if (row.granted !== 't') return undefined;
-  const lock = new Lock(request, BigInt(row.token as string), session, giveBack);
-  tellAcquired(lock, 0);
-  return lock;
+  return new Lock(request, BigInt(row.token as string), session, 0, leave);
 }
 
 /** The error of a refusal, which is told. */
@@ -92,21 +85,12 @@ export async function tellOfRefusal(session: Session, request: Request): Promise
   if (refusalsAreHeard()) await refuse(session, request);
 }
 
-/** Releases it. Never rejects: a session that did not do it is ended, with all that it holds. */
-export async function unlock(session: Session, request: Request): Promise<void> {
-  try {
-    await session.query({ ...statement(request, 'unlock'), values: [request.key] });
-  } catch {
-    await session.close();
-  }
-}
-
 async function waitInLine(
   session: Session,
   request: Request,
   wait: true | number,
   signal: AbortSignal | undefined,
-  giveBack: () => Promise<void>,
+  leave: () => Promise<void>,
 ): Promise<Lock> {
   const started = performance.now();
   const answer = ask(session, request, 'wait');
@@ -123,9 +107,7 @@ async function waitInLine(
     // Also one that came as the time ran out.
     const { token } = await answer;
     tellWaited(request, 'acquired', waitedMs());
-    const lock = new Lock(request, BigInt(token as string), session, giveBack);
-    tellAcquired(lock, waitedMs());
-    return lock;
+    return new Lock(request, BigInt(token as string), session, waitedMs(), leave);
   } catch (error) {
     if (end !== 'timeout') {
       tellWaited(request, 'failed', waitedMs());
@@ -154,12 +136,6 @@ function endOfWait(
     const answered = () => end('answered');
     answer.then(answered, answered);
   });
-}
-
-// It has a name, so that the server keeps its plan.
-function statement({ shared }: Request, kind: keyof Statements): Query {
-  const text = (shared ? SHARED : EXCLUSIVE)[kind];
-  return { name: `kernel-lock ${kind}${shared ? ' shared' : ''}`, text };
 }
 
 async function ask(session: Session, request: Request, kind: 'try' | 'wait'): Promise<Row> {

@@ -1,5 +1,6 @@
 // Making a client of pg, and ending it.
 
+import { onAbort } from '../cancel.js';
 import { LockConnectionError, LockTypeError } from '../errors.js';
 import type { PostgresClient, ServerOptions } from './types.js';
 
@@ -82,8 +83,7 @@ export async function connectClient(client: Client, signal?: AbortSignal): Promi
     () => give(new Error(`no answer within ${CONNECT_TIMEOUT / 1000} seconds`)),
     CONNECT_TIMEOUT,
   );
-  const abort = () => give(signal?.reason);
-  signal?.addEventListener('abort', abort);
+  const forget = signal && onAbort(signal, () => give(signal.reason));
   try {
     signal?.throwIfAborted(); // while the client was made
     const connected = client.connect();
@@ -95,7 +95,7 @@ export async function connectClient(client: Client, signal?: AbortSignal): Promi
     throw error;
   } finally {
     clearTimeout(timer);
-    signal?.removeEventListener('abort', abort);
+    forget?.();
   }
 }
 

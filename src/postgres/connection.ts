@@ -4,7 +4,7 @@ import { LockHeldError } from '../errors.js';
 import { checkInput, type OptionName } from '../options.js';
 import type { PostgresStatus } from '../types.js';
 import { holdWhile } from '../with.js';
-import { acquireAlone, attempt, refuse, tellOfRefusal, unlock, type Wish } from './acquire.js';
+import { acquireAlone, attempt, refuse, tellOfRefusal, type Wish } from './acquire.js';
 import { errorOf } from './failure.js';
 import { listOn, statusOn } from './inspect.js';
 import { keyOf } from './key.js';
@@ -109,13 +109,13 @@ export class Connection {
   // `own`: it is this very session that holds it, or asks for it.
   async #attempt(wish: Wish): Promise<Lock | 'held' | 'own'> {
     const { key } = wish;
-    if (this.#keys.has(key)) return 'own';
+    // One that is over holds nothing, and says so when it is asked.
+    if (this.#keys.has(key) && !this.#session.isOver) return 'own';
     this.#keys.add(key);
     const request = this.#request(wish);
     let lock: Lock | undefined;
     try {
       lock = await attempt(this.#session, request, async () => {
-        await unlock(this.#session, request);
         this.#keys.delete(key);
       });
       return lock ?? 'held';

@@ -1,8 +1,9 @@
 // Symbol.dispose, also for a program whose own target is older.
 /// <reference lib="esnext.disposable" preserve="true" />
 import { LockLostError } from '../errors.js';
-import { tellLost, tellReleased } from '../events.js';
+import { tellAcquired, tellLost, tellReleased } from '../events.js';
 import type { JsonValue } from '../types.js';
+import { unlock } from './release.js';
 import type { Session } from './session.js';
 
 /** One request for a lock. */
@@ -36,18 +37,27 @@ export class Lock {
   #lost: Error | undefined;
   #controller: AbortController | undefined;
   readonly #session: Session;
-  readonly #giveBack: () => Promise<void>;
+  readonly #request: Request;
+  readonly #leave: () => Promise<void>;
   #released: Promise<void> | undefined;
 
   /** @internal Locks come from `lock`, `tryLock` and `withLock`. */
-  constructor(request: Request, token: bigint, session: Session, giveBack: () => Promise<void>) {
+  constructor(
+    request: Request,
+    token: bigint,
+    session: Session,
+    waitedMs: number,
+    leave: () => Promise<void>,
+  ) {
     this.name = request.name;
     this.path = request.path;
     this.shared = request.shared;
     this.token = token;
     this.#session = session;
-    this.#giveBack = giveBack;
-    session.keep(this.#dependent);
+    this.#request = request;
+    this.#leave = leave;
+    tellAcquired(this, waitedMs);
+    session.keep(this.#dependent); // which tells where it is lost by now
   }
 
   /** `true` until `release()`, or until `signal` told that the lock was lost. */
@@ -59,7 +69,8 @@ export class Lock {
    * Aborts with a `LockLostError` on any doubt that the session still holds the lock: its connection
    * was closed or failed (the server was stopped, crashed or failed over; somebody ended the
    * session), the server left a heartbeat unanswered in time, or another session answered (a pooler).
-   * By then another client may hold the name, so stop. Releasing keeps the signal as it is.
+   * By then another client may hold the name, so stop. A release can be what finds it out; after it the
+   * signal stays as it is.
    */
   get signal(): AbortSignal {
     if (this.#controller === undefined) {
@@ -74,12 +85,16 @@ export class Lock {
    * the connection is closed, which frees it too. Never rejects.
    */
   release(): Promise<void> {
-    if (this.#released === undefined) {
-      this.#session.letGo(this.#dependent);
-      this.#released = this.#giveBack();
-      if (this.#lost === undefined) tellReleased(this, this.#acquiredAt);
-    }
+    this.#released ??= this.#release();
     return this.#released;
+  }
+
+  async #release(): Promise<void> {
+    const released = await unlock(this.#session, this.#request);
+    this.#session.letGo(this.#dependent);
+    if (!released) this.#lose('its session did not hold it any more', undefined);
+    if (this.#lost === undefined) tellReleased(this, this.#acquiredAt);
+    await this.#leave();
   }
 
   [Symbol.dispose](): void {
@@ -91,17 +106,23 @@ export class Lock {
   }
 
   readonly #dependent = {
-    lose: (reason: string, cause: unknown) => {
-      if (!this.held) return;
-      const { name: lockName, path } = this;
-      const error = new LockLostError(`The lock '${lockName}' on ${path} may be lost: ${reason}`, {
-        lockName,
-        path,
-        cause,
-      });
-      this.#lost = error;
-      this.#controller?.abort(error);
-      tellLost(this, this.#acquiredAt, error);
+    lose: (reason: string, cause: unknown) => this.#lose(reason, cause),
+    // By this process, which may be releasing it just now.
+    close: () => {
+      if (this.held) this.#lose('its session was closed', undefined);
     },
   };
+
+  #lose(reason: string, cause: unknown): void {
+    if (this.#lost !== undefined) return;
+    const { name: lockName, path } = this;
+    const error = new LockLostError(`The lock '${lockName}' on ${path} may be lost: ${reason}`, {
+      lockName,
+      path,
+      cause,
+    });
+    this.#lost = error;
+    this.#controller?.abort(error);
+    tellLost(this, this.#acquiredAt, error);
+  }
 }

@@ -1,6 +1,7 @@
 // A session with the server: one connection, asked one thing at a time, and watched.
 
 import { hostname } from 'node:os';
+import { onAbort } from '../cancel.js';
 import { LockUnsupportedError } from '../errors.js';
 import {
   type Client,
@@ -28,6 +29,8 @@ export type Row = Record<string, string | null>;
 /** A lock that has to know when its session is in doubt. */
 export interface Dependent {
   lose(reason: string, cause: unknown): void;
+  /** The session is ended on purpose. */
+  close(): void;
 }
 
 export interface Query {
@@ -70,8 +73,8 @@ export class Session {
     this.#client = client;
     this.#heartbeat = heartbeat;
     this.place = placeOf(client);
-    client.on('error', (error) => this.#lose(`its connection failed (${error?.message})`, error));
-    client.on('end', () => this.#lose('its connection was closed'));
+    client.on('error', (error) => this.lose(`its connection failed (${error?.message})`, error));
+    client.on('end', () => this.lose('its connection was closed'));
   }
 
   /** @throws (rejects) LockError; the signal's reason. Leaves no connection behind then. */
@@ -83,7 +86,7 @@ export class Session {
     const session = new Session(client, options.heartbeat ?? DEFAULT_HEARTBEAT);
     try {
       await connectClient(client, signal);
-      await session.#prepare();
+      await session.#prepare(signal);
     } catch (error) {
       session.#end();
       destroy(client);
@@ -122,11 +125,11 @@ export class Session {
   }
 
   async #awake<T>(answer: Promise<T>): Promise<T> {
-    if (this.#asked++ === 0) this.#client.ref?.();
+    if (this.#asked++ === 0 && !this.#over) this.#client.ref?.();
     try {
       return await answer;
     } finally {
-      if (--this.#asked === 0) this.#client.unref?.();
+      if (--this.#asked === 0 && !this.#over) this.#client.unref?.();
     }
   }
 
@@ -181,6 +184,11 @@ export class Session {
     this.#timer ??= setInterval(() => void this.#beat(), this.#heartbeat / 2).unref();
   }
 
+  /** Whether it has ended: nothing that it held is held any more. */
+  get isOver(): boolean {
+    return this.#over;
+  }
+
   letGo(dependent: Dependent): void {
     this.#dependents.delete(dependent);
   }
@@ -194,7 +202,7 @@ export class Session {
   /** Ends the session, and so releases what it holds. Never rejects. */
   async close(): Promise<void> {
     const dependents = this.#end();
-    for (const dependent of dependents) dependent.lose('its session was closed', undefined);
+    for (const dependent of dependents) dependent.close();
     await closeClient(this.#client);
   }
 
@@ -212,15 +220,24 @@ export class Session {
     this.#beating = true;
     try {
       const [row] = await this.#inTurn(WHO, true);
-      if (row?.backend !== this.backend) this.#lose(POOLED);
+      if (row?.backend !== this.backend) this.lose(POOLED);
     } catch (error) {
-      this.#lose(`a heartbeat failed (${(error as Error).message})`, error);
+      this.lose(`a heartbeat failed (${(error as Error).message})`, error);
     } finally {
       this.#beating = false;
     }
   }
 
-  async #prepare(): Promise<void> {
+  async #prepare(signal: AbortSignal | undefined): Promise<void> {
+    const forget = signal && onAbort(signal, () => destroy(this.#client));
+    try {
+      await this.#check();
+    } finally {
+      forget?.();
+    }
+  }
+
+  async #check(): Promise<void> {
     const [facts = {}] = await this.query({ text: sessionFacts(this.#client.processID) });
     const refuse = (why: string) => {
       const message = `${this.place} can't lock: ${why}`;
@@ -250,10 +267,11 @@ export class Session {
     if (this.#over) return;
     // A server that waits for its synchronous standbys does not look whether its clients are there.
     void cancelQuery(this.#client, CANCEL_TIMEOUT);
-    this.#lose(reason, cause);
+    this.lose(reason, cause);
   }
 
-  #lose(reason: string, cause?: unknown): void {
+  /** Ends it as one that is in doubt. */
+  lose(reason: string, cause?: unknown): void {
     if (this.#over) return;
     this.#failure = cause ?? new Error(reason);
     const dependents = this.#end();

@@ -1,9 +1,12 @@
 // What happens in the moments between: a client that does one thing more when a statement goes by.
+import { execFileSync } from 'node:child_process';
+import diagnostics from 'node:diagnostics_channel';
+import { join } from 'node:path';
 import pg from 'pg';
-import { afterAll, beforeAll, expect, test } from 'vitest';
-import { connect, lock, tryLock } from '../../dist/postgres.js';
+import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
+import { connect, lock, tryLock, withLock } from '../../dist/postgres.js';
 import { freshName } from '../support/scratch.js';
-import { Server } from './support/server.js';
+import { BINARIES, Server } from './support/server.js';
 import { nothingLeft } from './support/settled.js';
 
 let server: Server;
@@ -28,6 +31,17 @@ const clients = (statement: RegExp, meanwhile: () => void) => () => {
 };
 
 const enough = new Error('enough');
+
+/** What is told from now on, by its channel. */
+function events(): string[] {
+  const told: string[] = [];
+  for (const event of ['acquired', 'released', 'lost']) {
+    const hear = () => told.push(event);
+    diagnostics.subscribe(`kernel-lock:${event}`, hear);
+    onTestFinished(() => void diagnostics.unsubscribe(`kernel-lock:${event}`, hear));
+  }
+  return told;
+}
 
 test.each([
   ['while the session is prepared', /pg_is_in_recovery/],
@@ -158,5 +172,146 @@ test('a session is set up so that the server finds a client that has vanished, a
   expect(await setting('tcp_keepalives_count')).toBe('5');
   expect(await setting('synchronous_commit')).toBe('on');
   await held.release();
+  await nothingLeft(server);
+});
+
+/** Ends every session of this package while this thread is blocked: none of it is heard before. */
+function endSessionsUnheard(): void {
+  const sql = (text: string) =>
+    execFileSync(join(BINARIES, 'psql'), ['-Atqc', text, server.url()], {
+      encoding: 'utf8',
+    }).trim();
+  const ours = `FROM pg_stat_activity WHERE application_name = 'kernel-lock'`;
+  sql(`SELECT pg_terminate_backend(pid) ${ours}`);
+  while (sql(`SELECT count(*) ${ours}`) !== '0') {}
+}
+
+test('withLock does not resolve where the lock was lost and nobody has heard of it yet', async () => {
+  const told = events();
+  const result = withLock(freshName(), at, () => {
+    endSessionsUnheard();
+    return 'in doubt';
+  });
+  await expect(result).rejects.toMatchObject({ code: 'LOCK_LOST' });
+  expect(told).toEqual(['acquired', 'lost']);
+  await nothingLeft(server);
+});
+
+test('a release finds out that the lock was lost', async () => {
+  const told = events();
+  const held = await lock(freshName(), at);
+  const { signal } = held;
+  endSessionsUnheard();
+  await held.release();
+  expect(signal.reason).toMatchObject({ code: 'LOCK_LOST' });
+  expect(told).toEqual(['acquired', 'lost']);
+  await nothingLeft(server);
+});
+
+test('a connection that is closed while a lock is released has not lost it', async () => {
+  const told = events();
+  const connection = await connect(at);
+  const held = await connection.lock(freshName());
+  const released = held.release();
+  await connection.close();
+  await released;
+  expect(held.signal.aborted).toBe(false);
+  expect(told).toEqual(['acquired', 'released']);
+  await nothingLeft(server);
+});
+
+test('a connection that was lost says so, also of the names that it held', async () => {
+  const warnings: Error[] = [];
+  const warn = (warning: Error) => warnings.push(warning);
+  process.on('warning', warn);
+  onTestFinished(() => void process.off('warning', warn));
+  const connection = await connect(at);
+  const held = await connection.lock(freshName());
+  const lost = new Promise((resolve) => held.signal.addEventListener('abort', resolve));
+  endSessionsUnheard();
+  await lost;
+  for (let round = 0; round < 12; round++) {
+    for (const name of [held.name, freshName()]) {
+      const code = 'LOCK_CONNECTION';
+      await expect(connection.tryLock(name)).rejects.toMatchObject({ code });
+      await expect(connection.lock(name)).rejects.toMatchObject({ code });
+    }
+  }
+  await held.release();
+  await connection.close();
+  expect(warnings).toEqual([]);
+  await nothingLeft(server);
+});
+
+// The server's process is stopped when the statement comes, and would have a minute to answer.
+test.each([
+  ['while it is being prepared', /pg_is_in_recovery/, false],
+  ['while the lock is asked for', /pg_try_advisory_lock/, false],
+  ['while the holder is asked for', /pg_stat_activity a ON/, true],
+])(
+  'a signal that aborts %s is heard at once, also where the server hangs',
+  async (_, statement, isHeld) => {
+    const name = freshName();
+    const holder = isHeld ? await lock(name, at) : undefined;
+    const controller = new AbortController();
+    const stopped: number[] = [];
+    onTestFinished(() => {
+      for (const pid of stopped) process.kill(pid, 'SIGCONT');
+    });
+    const client = () => {
+      const made = clients(statement, () => {
+        const pid = (made as pg.Client & { processID: number }).processID;
+        process.kill(pid, 'SIGSTOP');
+        stopped.push(pid);
+        setImmediate(() => controller.abort(enough));
+      })();
+      return made;
+    };
+    const { signal } = controller;
+    const options = { client, signal, heartbeat: 60_000 };
+    await expect(lock(name, options)).rejects.toBe(enough);
+    for (const pid of stopped.splice(0)) process.kill(pid, 'SIGCONT');
+    await holder?.release();
+    await nothingLeft(server);
+  },
+);
+
+test('a lock whose session ends with the grant is acquired first, and lost then', async () => {
+  const told = events();
+  let made: pg.Client | undefined;
+  const client = () => {
+    made = new pg.Client({ ...at, application_name: 'kernel-lock' });
+    const query = made.query.bind(made) as (config: { text: string }) => Promise<unknown>;
+    return Object.assign(made, {
+      query: async (config: { text: string }) => {
+        const answer = await query(config);
+        if (/pg_try_advisory_lock/.test(config.text)) made?.emit('error', new Error('gone'));
+        return answer;
+      },
+    });
+  };
+  const end = await lock(freshName(), { client }).then(
+    async (held) => {
+      expect(held.held).toBe(false);
+      await held.release();
+      return ['acquired', 'lost'];
+    },
+    () => [],
+  );
+  expect(told).toEqual(end);
+  await nothingLeft(server);
+});
+
+test('one signal serves any number of locks', async () => {
+  const warnings: Error[] = [];
+  const warn = (warning: Error) => warnings.push(warning);
+  process.on('warning', warn);
+  onTestFinished(() => void process.off('warning', warn));
+  const { signal } = new AbortController();
+  const locks = await Promise.all(
+    Array.from({ length: 20 }, () => lock(freshName(), { ...at, signal })),
+  );
+  await Promise.all(locks.map((held) => held.release()));
+  expect(warnings).toEqual([]);
   await nothingLeft(server);
 });
