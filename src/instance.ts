@@ -7,7 +7,7 @@ import { type Lock, lockSync } from './lock.js';
 import { checkInput, LOCK_SYNC_OPTIONS, type OptionName } from './options.js';
 import { conflictReport, privateDirectoryWarning } from './report.js';
 import { handOver, hearSecondInstances } from './second.js';
-import { quietly, type ShutdownSignal, shutDownOnSignals } from './shutdown.js';
+import { exitNow, quietly, type ShutdownSignal, shutDownOnSignals } from './shutdown.js';
 import { privateDirectory } from './system.js';
 import type { LockSyncOptions } from './types.js';
 
@@ -90,7 +90,10 @@ export class SingleInstance {
 
     const listen = () =>
       shutDownOnSignals({
-        work: (signal) => onShutdown?.(signal),
+        work: (signal) => {
+          this.#stopHearing?.(); // what it was given now would end with it
+          return onShutdown?.(signal);
+        },
         timeout: shutdownTimeout ?? DEFAULT_SHUTDOWN_TIMEOUT,
         release: () => this.release(),
         log,
@@ -161,7 +164,7 @@ function acquire(
       if (logger === undefined) writeSync(2, `${report}\n`);
       else logger.error(report);
     } finally {
-      process.exit(1); // also where nobody can be told: a second bot must not run on
+      exitNow(1); // also where nobody can be told: a second bot must not run on
     }
   }
 }

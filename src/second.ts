@@ -55,7 +55,8 @@ export function hearSecondInstances(
     server = createServer({ allowHalfOpen: true }, (socket) => receive(server, socket, hear));
     server.maxConnections = MAX_CONNECTIONS;
     server.on('error', (error) => failed(error.message));
-    server.listen(address).unref();
+    // Also in a cluster, whose primary would outlive the lock, and then delete the next holder's.
+    server.listen({ path: address, exclusive: true }).unref();
   } catch (error) {
     failed((error as Error).message);
     return () => {};

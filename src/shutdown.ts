@@ -32,39 +32,72 @@ export function shutDownOnSignals(shutdown: Shutdown): () => void {
   shutdowns.add(shutdown);
   return () => {
     shutdowns.delete(shutdown);
-    if (shutdowns.size === 0) stopListening();
+    if (shutdowns.size > 0 || ending) return;
+    afterPoll(() => {
+      if (shutdowns.size === 0 && !ending) stopListening();
+    });
   };
 }
 
 function startListening(): void {
-  for (const signal of URGENT) process.on(signal, onSignal);
+  // Those of one that was released in this turn are still there.
+  for (const signal of [...URGENT, 'SIGHUP'] as const) {
+    if (process.listenerCount(signal) === othersOn(signal).length) process.on(signal, onSignal);
+  }
   // To a daemon it means to reload, and to a program under nohup nothing (Node makes it deadly
   // again when it starts): whoever listens for it already has a meaning for it.
-  if (process.listenerCount('SIGHUP') === 0) process.on('SIGHUP', onSignal);
+  if (othersOn('SIGHUP').length > 0) process.off('SIGHUP', onSignal);
 }
 
 function stopListening(): void {
   for (const signal of [...URGENT, 'SIGHUP']) process.off(signal, onSignal);
 }
 
+function othersOn(signal: ShutdownSignal) {
+  return process.listeners(signal).filter((listener) => listener !== onSignal);
+}
+
+/**
+ * Calls it when the signals that were caught before have been told, which those are not that have no
+ * listener by then. Twice, because the first may come before this turn has looked for them.
+ */
+function afterPoll(call: () => void): void {
+  setImmediate(() => setImmediate(call));
+}
+
 function onSignal(signal: ShutdownSignal): void {
+  if (shutdowns.size === 0) {
+    // It was released since this one was caught.
+    if (othersOn(signal).length === 0) endBy(signal);
+    return;
+  }
   ending = true;
+  const others = othersOn(signal).length > 0;
   // Before the ones that go: between two listeners a signal has its own effect, which ends this
   // process, and which the first process of a container does not have at all.
-  for (const next of URGENT) {
-    // Without a listener they end the process, even one that is blocked; but not that first one.
-    const others = process.listeners(next).some((listener) => listener !== onSignal);
-    if (others || process.pid === 1) process.on(next, endBy);
-  }
+  for (const next of URGENT) process.on(next, endBy);
   // A closed terminal says so twice, by the shell and by the kernel; systemd may say it right after
   // SIGTERM (SendSIGHUP=).
   process.on('SIGHUP', () => {});
   stopListening();
-  const all = [...shutdowns].map(async (shutdown) => {
-    await workWithinTime(shutdown, signal);
-    shutdown.release();
-  });
-  void Promise.all(all).then(() => endBy(signal));
+  const begin = () => {
+    for (const next of URGENT) {
+      // Without a listener they end the process, even one that is blocked; but not that first one.
+      if (process.listenerCount(next) === 1 && process.pid !== 1) process.off(next, endBy);
+    }
+    void Promise.all([...shutdowns].map((shutdown) => end(shutdown, signal))).then(() =>
+      endBy(signal),
+    );
+  };
+  // A listener of the program's own may end it: not before the work has begun.
+  if (others) begin();
+  else afterPoll(begin);
+}
+
+async function end(shutdown: Shutdown, signal: ShutdownSignal): Promise<void> {
+  if (!shutdowns.has(shutdown)) return; // another one's work has released it
+  await workWithinTime(shutdown, signal);
+  shutdown.release();
 }
 
 async function workWithinTime(shutdown: Shutdown, signal: ShutdownSignal): Promise<void> {
@@ -79,19 +112,17 @@ async function workWithinTime(shutdown: Shutdown, signal: ShutdownSignal): Promi
   try {
     await Promise.race([(async () => shutdown.work(signal))(), timeUp]);
   } catch (error) {
-    quietly(() => {
-      const reason = error instanceof Error ? error.stack : String(error);
-      log.error(`onShutdown failed: ${reason}`);
-    });
+    const reason = () => (error instanceof Error ? error.stack : String(error));
+    quietly(() => log.error(`onShutdown failed: ${reason()}`));
   } finally {
     clearTimeout(timer);
   }
 }
 
 /** For a logger where what it throws would do harm: it keeps no process from ending, for one. */
-export function quietly(log: () => void): void {
+export function quietly(log: () => unknown): void {
   try {
-    log();
+    Promise.resolve(log()).catch(() => {});
   } catch {}
 }
 
@@ -101,5 +132,14 @@ function endBy(signal: ShutdownSignal): void {
     process.kill(process.pid, signal);
   } catch {} // Windows can't send it
   // Still here: PID 1 of a container, which signals without a handler do not end.
-  process.exit(128 + constants.signals[signal]);
+  exitNow(128 + constants.signals[signal]);
+}
+
+/** `process.exit`, also where a listener of its 'exit' throws: the second time, none is asked. */
+export function exitNow(status: number): never {
+  try {
+    process.exit(status);
+  } finally {
+    process.exit(status);
+  }
 }

@@ -87,6 +87,19 @@ describe('a second instance', () => {
     expect(stdout).toMatch(/^error: ❌ Another instance.*--kill\n$/s);
   });
 
+  test('ends also where a listener of exit throws', async () => {
+    const directory = freshDirectory();
+    using _held = lockSync('bot', { directory });
+    const code = `
+      process.on('uncaughtException', () => say('uncaught'));
+      process.on('exit', () => { throw new Error('broken'); });
+      setImmediate(() => say('went on'));
+      try { new SingleInstance('bot', options); } catch {}
+      say('went on');`;
+    const { status, stdout } = await program(directory, code).finished;
+    expect({ status, stdout }).toEqual({ status: 1, stdout: '' });
+  });
+
   test("throws with onConflict: 'throw', says nothing and leaves no signal handlers", () => {
     const directory = freshDirectory();
     using _held = lockSync('bot', { directory });
@@ -245,7 +258,7 @@ describe('a logger', () => {
 });
 
 describe('release', () => {
-  test('gives up the name and the signals, and may be repeated', () => {
+  test('gives up the name and the signals, and may be repeated', async () => {
     const directory = freshDirectory();
     const before = signalHandlers();
     const own = () => {};
@@ -261,12 +274,13 @@ describe('release', () => {
     } finally {
       process.off('SIGTERM', own);
     }
-    expect(signalHandlers()).toEqual(before);
+    // Those that were caught before are told first.
+    await expect.poll(signalHandlers).toEqual(before);
     {
       using again = new SingleInstance('bot', { directory });
       expect(again.held).toBe(true);
     }
-    expect(signalHandlers()).toEqual(before);
+    await expect.poll(signalHandlers).toEqual(before);
     expect(checkRunning('bot', { directory })).toBe(false);
   });
 

@@ -8,14 +8,15 @@ import {
   readlinkSync,
   statSync,
   symlinkSync,
+  writeFileSync,
 } from 'node:fs';
 import { connect } from 'node:net';
-import { dirname } from 'node:path';
+import { dirname, join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
-import { checkRunning, lockPath, lockSync, SingleInstance } from '../dist/index.js';
+import { checkRunning, inspect, lockPath, lockSync, SingleInstance } from '../dist/index.js';
 import { program } from './support/instance.js';
 import { AS_NOBODY, requireProgram, requireRoot } from './support/requires.js';
-import { run } from './support/run.js';
+import { run, start } from './support/run.js';
 import { freshDirectory } from './support/scratch.js';
 
 const USER_DIRECTORY = dirname(lockPath('bot', { scope: 'user' }));
@@ -316,6 +317,46 @@ describe('the first instance', () => {
     if (wanted === undefined) await running.says('released\n');
     else expect((await running.finished).status).toBe(wanted);
     expect(existsSync(socket)).toBe(false);
+  });
+
+  test('takes nothing over while it shuts down', async () => {
+    const directory = freshDirectory();
+    const onShutdown = `onShutdown: async () => { say('closing'); await line(); }`;
+    const { child, says } = await first(directory, `${HEAR}, ${onShutdown}`);
+    child.kill('SIGTERM');
+    await says('closing\n');
+    const { status, stderr } = await program(directory, SECOND).finished;
+    expect(status).toBe(1);
+    expect(stderr).not.toContain(HEARD);
+    child.stdin?.write('go on\n');
+  });
+
+  // As process managers run programs; its primary would own the socket, and take the calls.
+  test("listens by itself in a cluster's worker", async () => {
+    const directory = freshDirectory();
+    const file = join(directory, 'bot.mjs');
+    writeFileSync(
+      file,
+      `import cluster from 'node:cluster';
+      import { SingleInstance } from '${new URL('../dist/index.js', import.meta.url)}';
+      if (cluster.isPrimary) {
+        cluster.fork().on('exit', () => process.exit());
+        process.stdin.on('end', () => process.exit()).resume();
+      } else {
+        const onSecondInstance = () => console.log('heard');
+        new SingleInstance('bot', { directory: '${directory}', onSecondInstance });
+        console.log('ready', process.pid);
+      }`,
+    );
+    const { child, says } = start(process.execPath, [file], { stdio: ['pipe', 'pipe', 'pipe'] });
+    await says(/ready \d+\n/);
+    child.kill('SIGSTOP');
+    expect((await program(directory, SECOND).finished).stderr).toContain(HEARD);
+    await says('heard\n');
+    const [worker] = inspect('bot', { directory }).holders;
+    child.kill('SIGCONT');
+    process.kill(worker?.pid as number, 'SIGTERM');
+    await expect.poll(() => checkRunning('bot', { directory }), { timeout: 10_000 }).toBe(false);
   });
 
   test('replaces what one that was killed left behind', async () => {

@@ -188,6 +188,73 @@ describe('on a signal', () => {
     expect((await finished).status).toBe(7);
   });
 
+  // The program sends them itself, so that both have been caught before either is told.
+  test.each([
+    ['SIGTERM', 'SIGINT'],
+    ['SIGINT', 'SIGINT'],
+    ['SIGTERM', 'SIGTERM'],
+  ])('a second one that comes with it ends it at once: %s and %s', async (first, second) => {
+    const code = `
+      const onShutdown = () => never;
+      new SingleInstance('bot', { ...options, onShutdown, shutdownTimeout: 2_000_000 });
+      stayAlive();
+      setTimeout(() => {
+        process.kill(process.pid, '${first}');
+        process.kill(process.pid, '${second}');
+      });`;
+    const { status } = await program(freshDirectory(), code).finished;
+    expect([first, second]).toContain(status);
+  });
+
+  test('a program that is released in the turn in which it comes ends by it', async () => {
+    const code = `
+      const onShutdown = () => say('stopping');
+      const only = new SingleInstance('bot', { ...options, onShutdown });
+      stayAlive();
+      process.kill(process.pid, 'SIGTERM');
+      only.release();`;
+    const { status, stdout } = await program(freshDirectory(), code).finished;
+    expect(status).toBe('SIGTERM');
+    expect(stdout).not.toContain('stopping');
+  });
+
+  test('an instance that another one releases does no work any more', async () => {
+    const code = `
+      const first = new SingleInstance('first', { ...options, onShutdown: () => second.release() });
+      const second = new SingleInstance('second', { ...options, onShutdown: () => say('wrong') });`;
+    const { child, finished } = await instance(freshDirectory(), code);
+    child.kill('SIGTERM');
+    const { status, stdout } = await finished;
+    expect(status).toBe('SIGTERM');
+    expect(stdout).not.toContain('wrong');
+  });
+
+  test("onShutdown begins before the program's own listener ends the process", async () => {
+    const code = `
+      new SingleInstance('bot', { ...options, onShutdown: () => say('closed') });
+      process.on('SIGTERM', () => process.exit(3));`;
+    const { child, finished } = await instance(freshDirectory(), code);
+    child.kill('SIGTERM');
+    const { status, stdout } = await finished;
+    expect(status).toBe(3);
+    expect(stdout).toMatch(/closed\n$/);
+  });
+
+  test("a logger whose promise rejects does not cut another instance's onShutdown short", async () => {
+    const code = `
+      const bad = { info() {}, warn() {}, error: async () => { throw new Error('log server is away'); } };
+      new SingleInstance('first', { ...options, logger: bad, onShutdown: () => { throw new Error(); } });
+      const onShutdown = async () => { say('closing'); await line(); say('closed'); };
+      new SingleInstance('second', { ...options, onShutdown });`;
+    const { child, finished, says } = await instance(freshDirectory(), code);
+    child.kill('SIGTERM');
+    await says('closing\n');
+    child.stdin?.write('go on\n');
+    const { status, stdout } = await finished;
+    expect(status).toBe('SIGTERM');
+    expect(stdout).toMatch(/closed\n$/);
+  });
+
   test("a second one ends it at once, past the program's own handlers", async () => {
     const directory = freshDirectory();
     const code = `
@@ -423,13 +490,46 @@ describe('as PID 1, at the very moment of the first signal', () => {
       stayAlive();
       process.kill(process.pid, 'SIGTERM');`;
     const unshare = ['unshare', '--pid', '--fork', '--kill-child', '--mount-proc'];
-    const { status, stdout } = await program(freshDirectory(), code, unshare).finished;
-    expect(stdout).toMatch(/hanging\n$/);
+    const { status } = await program(freshDirectory(), code, unshare).finished;
     expect(status).toBe(143);
   });
 });
 
+describe('as PID 1, with a listener of exit that throws', () => {
+  test('it ends all the same', async (context) => {
+    requireRoot(context);
+    requireProgram(context, 'unshare');
+    const code = `
+      process.on('uncaughtException', () => say('uncaught'));
+      process.on('exit', () => { throw new Error('broken'); });
+      new SingleInstance('bot', options);
+      stayAlive();
+      process.kill(process.pid, 'SIGTERM');`;
+    const unshare = ['unshare', '--pid', '--fork', '--kill-child', '--mount-proc'];
+    expect((await program(freshDirectory(), code, unshare).finished).status).toBe(143);
+  });
+});
+
 describe('as PID 1 that waits', () => {
+  test('a signal is not lost where the wait is in vain', async (context) => {
+    requireRoot(context);
+    requireProgram(context, 'unshare');
+    const directory = freshDirectory();
+    using _held = lockSync('bot', { directory });
+    const code = `
+      say('I am ' + process.pid);
+      try {
+        new SingleInstance('bot', { ...options, wait: 1000, onConflict: 'throw' });
+      } catch {}
+      stayAlive();`;
+    const unshare = ['unshare', '--pid', '--fork', '--kill-child', '--mount-proc'];
+    const { pid, finished, says } = program(directory, code, unshare);
+    await says('I am 1\n');
+    await expect.poll(() => inspect('bot', { directory }).waiters, POLL).toBe(1);
+    process.kill(Number(readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8')), 'SIGTERM');
+    expect((await finished).status).toBe(143);
+  });
+
   test('a signal is not lost: onShutdown runs after the wait', async (context) => {
     requireRoot(context);
     requireProgram(context, 'unshare');
