@@ -156,8 +156,11 @@ bool Environment::HoldsConflicting(const std::string& path, Mode mode) const {
 bool Environment::WaitsConflicting(const std::string& path, Mode mode) const {
   bool own = false;
   bool exclusive = mode == Mode::exclusive;
+  std::unordered_map<std::string, bool> leads_there{{path, true}};
   for (const auto& entry : pending_) {
-    if (entry.second.path != path && !was_granted(entry.second.ticket, path)) continue;
+    const auto seen = leads_there.try_emplace(entry.second.path, false);
+    if (seen.second) seen.first->second = is_same_file(entry.second.path, path);
+    if (!seen.first->second) continue;
     own = true;
     exclusive = exclusive || entry.second.ticket->mode == Mode::exclusive;
   }

@@ -57,6 +57,9 @@ void touch(Handle handle);
 // Whether the file at `path` is still the one that is locked.
 bool is_current(Handle handle, const std::string& path);
 
+// Whether both paths lead to one file.
+bool is_same_file(const std::string& path, const std::string& other);
+
 enum class LockState { unknown, free, shared, exclusive };
 
 // Whether anybody holds the lock, this process included; a file that is not

@@ -222,4 +222,11 @@ bool is_current(Handle handle, const std::string& path) {
   return still_at_path(file, path, std::numeric_limits<nlink_t>::max(), status);
 }
 
+bool is_same_file(const std::string& path, const std::string& other) {
+  struct stat one;
+  struct stat two;
+  return ::lstat(path.c_str(), &one) == 0 && ::lstat(other.c_str(), &two) == 0 &&
+         one.st_dev == two.st_dev && one.st_ino == two.st_ino;
+}
+
 }  // namespace kernel_lock

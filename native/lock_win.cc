@@ -249,4 +249,11 @@ bool is_current(Handle handle, const std::string& path) {
       {from_handle(handle), information.dwVolumeSerialNumber, index_of(information)}, path);
 }
 
+bool is_same_file(const std::string& path, const std::string& other) {
+  BY_HANDLE_FILE_INFORMATION one;
+  BY_HANDLE_FILE_INFORMATION two;
+  return look_at(long_path(path), one) && look_at(long_path(other), two) &&
+         one.dwVolumeSerialNumber == two.dwVolumeSerialNumber && index_of(one) == index_of(two);
+}
+
 }  // namespace kernel_lock

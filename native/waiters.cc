@@ -187,12 +187,6 @@ bool outlast_late_grant(const std::string& path) {
   return true;
 }
 
-bool was_granted(const std::shared_ptr<Ticket>& ticket, const std::string& path) {
-  const Guard guard(waiters().mutex);
-  return ticket->state == Ticket::State::settled && ticket->outcome.status == Status::acquired &&
-         is_current(ticket->outcome.handle, path);
-}
-
 void withdraw(const std::shared_ptr<Ticket>& ticket) {
   const Guard guard(waiters().mutex);
   const Ticket::State state = ticket->state;

@@ -59,10 +59,6 @@ bool has_exclusive_waiter(const std::string& path);
 // Returns whether there was anything to wait for.
 bool outlast_late_grant(const std::string& path);
 
-// Whether the ticket was granted a lock on the file at `path`, which it may have
-// asked for by another path.
-bool was_granted(const std::shared_ptr<Ticket>& ticket, const std::string& path);
-
 // Leaves the line. A grant that came meanwhile is released at once.
 void withdraw(const std::shared_ptr<Ticket>& ticket);
 

@@ -42,9 +42,7 @@ export class LockTable {
   #pids: number[] | undefined;
 
   constructor() {
-    const { lines, pages } = readTable();
-    this.#lines = lines;
-    if (pages <= 1) this.#overlapping = lines;
+    this.#lines = readTable();
   }
 
   /**

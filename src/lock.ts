@@ -340,9 +340,11 @@ function lateGrant({ path, shared, recordTail }: LockRequest, locks: FileLocks) 
 // blink of an eye by somebody who asked or waited: a refusal would be a false one.
 function retryWhileFree(request: LockRequest): Lock | FileLocks {
   const started = performance.now();
+  let tried = false;
   for (let retry = 0; ; retry++) {
     const locks = locksOfRefusal(request);
-    const grace = locks.tried ? TRIED_GRACE : UNNAMED_GRACE;
+    tried ||= locks.tried === true; // one who asks is not seen while it lets go
+    const grace = tried ? TRIED_GRACE : UNNAMED_GRACE;
     const named = locks.holders.some((one) => !one.elsewhere);
     const inGrace = !named && performance.now() - started < grace;
     if (locks.held || locks.tried ? !inGrace : retry >= RETRIES) return locks;

@@ -1,5 +1,5 @@
 // The command line as a shell meets it: what it prints, where, and with which exit status.
-import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { userInfo } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
@@ -7,7 +7,7 @@ import { checkRunning, inspect, lockPath, lockSync } from '../dist/index.js';
 import { parseCommand, UsageError } from '../src/cli/args.js';
 import { Actor } from './support/actor.js';
 import { requireProgram, requireRoot } from './support/requires.js';
-import { CLI, cli, type Finished, run, start } from './support/run.js';
+import { CLI, cli, type Finished, run, start, TERMINAL } from './support/run.js';
 import { freshDirectory, freshName } from './support/scratch.js';
 
 const ISO_TIME = '\\d{4}-\\d\\d-\\d\\dT\\d\\d:\\d\\d:\\d\\d\\.\\d{3}Z';
@@ -283,6 +283,24 @@ describe('wait', () => {
       UNPRINTABLE,
     );
   });
+});
+
+describe('on a terminal that is', () => {
+  test.for(['closed', 'stopped'])(
+    '%s while it waits, run runs all the same',
+    async (how, context) => {
+      requireProgram(context, 'python3');
+      const { directory, at } = here();
+      const held = lockSync('bot', { directory });
+      const ran = join(directory, 'ran');
+      const command = [process.execPath, CLI, 'run', 'bot', '-w', ...at, '--', 'touch', ran];
+      const running = start('python3', [TERMINAL, how, ...command]);
+      await running.says(/shown \d+\n/);
+      held.release();
+      expect((await running.finished).status).toBe(0);
+      expect(existsSync(ran)).toBe(true);
+    },
+  );
 });
 
 describe('on a terminal, where the lock table can not be read', () => {

@@ -124,8 +124,9 @@ describe('the table', () => {
 const stateOf = (pid: number) => parseStat(readFileSync(`/proc/${pid}/stat`, 'latin1'))?.state;
 
 /** The live view in a pseudo-terminal of its own. */
-async function terminal(columns: number, rows: number, at: string[]) {
-  const command = `stty cols ${columns} rows ${rows}; echo pid=$$; exec '${process.execPath}' '${CLI}' list --watch ${at.join(' ')}`;
+async function terminal(columns: number, rows: number, at: string[], flags = '') {
+  const node = `'${process.execPath}' ${flags}`;
+  const command = `stty cols ${columns} rows ${rows}; echo pid=$$; exec ${node} '${CLI}' list --watch ${at.join(' ')}`;
   const running = start('script', ['-qefc', command, '/dev/null'], {
     stdio: ['pipe', 'pipe', 'pipe'],
   });
@@ -187,6 +188,18 @@ describe('list --watch on a terminal', () => {
     const view = await terminal(80, 24, at);
     process.kill(view.pid, signal);
     expect((await view.finished).status).toBe(signal === 'SIGTERM' ? 143 : 129);
+    expect(view.output().endsWith('\x1b[?25h\x1b[?1049l')).toBe(true);
+  });
+
+  test('two signals at once leave the terminal as it was, too', async () => {
+    const { at } = here();
+    const again = `process.on("removeListener", (name) => {
+      if (name === "SIGINT") process.kill(process.pid, name);
+    })`;
+    const flags = `--import 'data:text/javascript,${encodeURIComponent(again)}'`;
+    const view = await terminal(80, 24, at, flags);
+    process.kill(view.pid, 'SIGINT');
+    expect((await view.finished).status).toBe(130);
     expect(view.output().endsWith('\x1b[?25h\x1b[?1049l')).toBe(true);
   });
 

@@ -222,6 +222,25 @@ describe('LOCK_DEADLOCK is seen', () => {
     expect(() => lockSync('bot', { directory: link, wait: true })).toThrow(deadlock);
   });
 
+  test('although this thread waits for the file by another path, in vain so far', async () => {
+    const { directory } = here();
+    const link = `${freshDirectory()}/link`;
+    symlinkSync(directory, link);
+    using _held = lockSync('bot', { directory });
+    const program = `
+      import { lock, lockSync } from '${LIBRARY}';
+      const waiting = lock('bot', { directory: '${directory}', wait: true });
+      try {
+        lockSync('bot', { directory: '${link}', wait: true });
+      } catch ({ code }) {
+        console.log(code);
+        process.exit();
+      }`;
+    // In a process of its own, because a thread that is blocked can't be timed out.
+    const { stdout } = await run(process.execPath, ['--input-type=module', '-e', program]);
+    expect(stdout).toBe('LOCK_DEADLOCK\n');
+  });
+
   test('although the file was granted by another path, and that is not told yet', async () => {
     const { directory } = here();
     const link = `${freshDirectory()}/link`;

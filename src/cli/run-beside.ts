@@ -97,7 +97,6 @@ async function runUnder(held: Lock, [executable = '', ...args]: string[]): Promi
   });
   let killing: NodeJS.Timeout | undefined;
   const stop = () => {
-    printError(`kernel-lock: ${printable((held.signal.reason as Error).message)}; stopping`);
     child.kill('SIGTERM');
     child.kill('SIGCONT'); // one that was stopped gets it now
     killing = setTimeout(() => child.kill('SIGKILL'), GRACE);
@@ -108,7 +107,10 @@ async function runUnder(held: Lock, [executable = '', ...args]: string[]): Promi
   clearTimeout(killing);
   stopForwarding();
   held.signal.removeEventListener('abort', stop);
-  return held.signal.aborted ? EXIT_LOST : status;
+  if (!held.signal.aborted) return status;
+  // Only now: a terminal that was stopped (Ctrl+S) holds up who writes to it.
+  printError(`kernel-lock: ${printable((held.signal.reason as Error).message)}; it was stopped`);
+  return EXIT_LOST;
 }
 
 // Where the kernel can, it ends the program when this process is killed: nothing else would keep it

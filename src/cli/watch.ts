@@ -55,8 +55,9 @@ function liveView(call: Call, output: NodeJS.WriteStream): Promise<number> {
     entered = false;
   };
   for (const signal of ENDING) {
-    process.once(signal, () => {
+    process.on(signal, () => {
       leave();
+      process.removeAllListeners(signal);
       process.kill(process.pid, signal); // ends as the signal would have
     });
   }

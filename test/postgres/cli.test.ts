@@ -3,9 +3,9 @@ import { chmodSync, copyFileSync, readFileSync, realpathSync, writeFileSync } fr
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { lock } from '../../dist/postgres.js';
+import { inspect, lock } from '../../dist/postgres.js';
 import { AS_NOBODY, requireProgram, requirePython, requireRoot } from '../support/requires.js';
-import { CLI, cli, isAlive, run, start } from '../support/run.js';
+import { CLI, cli, isAlive, run, start, TERMINAL } from '../support/run.js';
 import { freshDirectory, freshName } from '../support/scratch.js';
 import { Network } from './support/network.js';
 import { Server } from './support/server.js';
@@ -158,6 +158,24 @@ describe('run --postgres', () => {
     expect(stdout).toContain('asked'); // SIGTERM first, then SIGKILL
     expect(stderr).toContain('may be lost');
     expect(isAlive(pid)).toBe(false);
+    await nothingLeft(server);
+  });
+
+  test('stops the program also where its terminal is stopped', async (context) => {
+    requireProgram(context, 'python3');
+    const name = freshName();
+    const run = [process.execPath, CLI, 'run', name, '--postgres', url, '--'];
+    const command = [...run, 'sh', '-c', 'echo on; exec sleep 60'];
+    const running = start('python3', [TERMINAL, 'stopped', ...command]);
+    await running.says(/shown \d+\n/);
+    const [holder] = (await inspect(name, at)).holders;
+    const pid = holder?.pid as number;
+    const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8');
+    const program = Number(children.trim().split(' ')[0]);
+    expect((await cli('kill', name, '--postgres', url)).status).toBe(0);
+    await expect.poll(() => isAlive(program)).toBe(false);
+    process.kill(pid, 'SIGKILL'); // it waits for its terminal, to say so
+    await running.finished;
     await nothingLeft(server);
   });
 

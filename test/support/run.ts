@@ -5,6 +5,8 @@ import { fileURLToPath } from 'node:url';
 import { onTestFinished } from 'vitest';
 
 export const CLI = fileURLToPath(new URL('../../dist/cli.js', import.meta.url));
+/** A program of Python; see there. */
+export const TERMINAL = fileURLToPath(new URL('./terminal.py', import.meta.url));
 export const REPOSITORY = fileURLToPath(new URL('../..', import.meta.url));
 
 export interface Finished {
