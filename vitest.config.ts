@@ -9,6 +9,7 @@ export default defineConfig({
     globalSetup: ['test/support/scratch.ts'],
     testTimeout: 30_000,
     hookTimeout: 30_000,
+    expect: { poll: { timeout: 10_000 } },
     sequence: { shuffle: true },
   },
 });

@@ -70,7 +70,7 @@ describe('check', () => {
       `  cwd=${process.cwd()}`,
       `  user=${userInfo().username}`,
       '  metadata=\\{"mode":"production"\\}',
-      '  Process status: \\w+',
+      '  Process status: [\\w ]+',
       '  CPU: \\d+\\.\\d%',
       '  Memory: \\d+\\.\\d MB',
     ];

@@ -214,12 +214,12 @@ describe('a holder with children', () => {
     reap(child);
     expect(status).toBe('SIGTERM');
     expect(checkRunning('bot', options)).toBe(false);
-    expect(isAlive(child)).toBe(false);
+    await expect.poll(() => isAlive(child), POLL).toBe(false); // the lock goes a moment before
   });
 
   test('that ignore SIGTERM is still running; force ends them too', async () => {
     const options = here();
-    const stubborn = `(trap '' TERM; exec sleep 60) >/dev/null & echo "child $!"; echo ready; wait`;
+    const stubborn = `(trap '' TERM; echo ready; exec sleep 60 >/dev/null) & echo "child $!"; wait`;
     const { finished } = await script(options.directory, stubborn);
     await expect(killRunning('bot', { ...options, timeout: 200 })).rejects.toMatchObject({
       code: 'LOCK_TIMEOUT',
@@ -230,7 +230,7 @@ describe('a holder with children', () => {
     expect(status).toBe('SIGTERM');
     expect(inspect('bot', options).holders).toMatchObject([{ pid: child }]);
     expect(await killRunning('bot', { ...options, force: true })).toBe(true);
-    expect(isAlive(child)).toBe(false);
+    await expect.poll(() => isAlive(child), POLL).toBe(false); // the lock goes a moment before
     expect(checkRunning('bot', options)).toBe(false);
   });
 

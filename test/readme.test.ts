@@ -60,7 +60,7 @@ describe('the transcripts', () => {
       .replaceAll(/(PID: |pid=|(?:exclusive|shared) +)\d+/g, '$1PID')
       .replaceAll(/(PID +)\S+( +(?:\?|DURATION))/g, '$1USER$2')
       .replaceAll(/((?:executable|cwd|user)=).*/g, '$1…')
-      .replaceAll(/(Process status: )\w+/g, '$1STATUS')
+      .replaceAll(/(Process status: )[\w ]+/g, '$1STATUS')
       .replaceAll(/ +/g, ' ');
 
   async function machine() {

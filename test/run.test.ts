@@ -369,9 +369,10 @@ describe('the lock', () => {
     };
     onTestFinished(end);
     expect(status).toBe(0);
-    expect(inspect('bot', { directory }).holders).toMatchObject([
-      { pid: child, argv: ['sleep', '60'] },
-    ]);
+    // It closes its standard output a moment before it becomes that program.
+    await expect
+      .poll(() => inspect('bot', { directory }).holders, POLL)
+      .toMatchObject([{ pid: child, argv: ['sleep', '60'] }]);
     end();
     await expect.poll(() => checkRunning('bot', { directory }), POLL).toBe(false);
   });

@@ -54,6 +54,9 @@ describe('a holder that forked and died', () => {
   test('is not shown: its child is, which holds on', async () => {
     const { directory } = here();
     const { child } = await orphaned(directory);
+    // The child closes its standard output a moment before it becomes that program.
+    const argv = () => inspect('bot', { directory }).holders[0]?.argv;
+    await expect.poll(argv).toEqual(['sleep', '60']);
     expect(inspect('bot', { directory })).toMatchObject({
       held: true,
       holders: [

@@ -120,6 +120,7 @@ describe('a session is not to be had', () => {
   });
 
   test('where the server is full', async () => {
+    await nothingLeft(server); // a session says goodbye a moment after its release
     const clients: pg.Client[] = [];
     onTestFinished(async () => {
       for (const client of clients) await client.end();

@@ -29,7 +29,7 @@ if (call in native) {
 }
 
 const { killRunning } = await import('../../dist/index.js');
-const told = await killRunning('bot', { directory, force: true, timeout: 2000 }).catch(
+const told = await killRunning('bot', { directory, force: true, timeout: 20_000 }).catch(
   ({ code, message }) => ({ code, message }),
 );
 console.log(JSON.stringify(told));
