@@ -88,16 +88,20 @@ void let_changes_end(const std::string& path) {
   ::close(fd);
 }
 
-// A lock file that this user made, unless others may read it by now: whoever makes one under a
-// strict umask can be killed before that.
+// Whether this user made the file under a strict umask and was killed before others could read it.
+// (One that was made so by chmod, and emptied since, looks the same; on macOS, where lock files
+// have no mark, nothing tells it from one of another program.)
 bool is_unfinished(const struct stat& status) {
-  return status.st_size == 0 && (status.st_mode & S_ISVTX) != 0 && status.st_uid == ::geteuid();
+  constexpr mode_t kReadable = S_IRGRP | S_IROTH;
+  const mode_t mode = status.st_mode & kPermissionBits;
+  return status.st_size == 0 && status.st_uid == ::geteuid() && (mode & S_ISVTX) != 0 &&
+         (mode & ~kFileMode) == 0 && (mode & kReadable) != kReadable;
 }
 
 void mark(int fd, const struct stat& status) {
   const mode_t mode = status.st_mode & kPermissionBits;
   if (is_unfinished(status)) {
-    if (mode != kFileMode) set_mode(fd);
+    set_mode(fd);
   } else if ((kFileMode & ~mode & S_ISVTX) != 0 && status.st_uid == ::geteuid()) {
     ::fchmod(fd, mode | S_ISVTX);
   }

@@ -30,6 +30,9 @@ interface FileKey {
   unknown: readonly string[];
 }
 
+/** How often it is read anew where a reading has missed entries, to have each of them once. */
+const MOST_READINGS = 3;
+
 /**
  * One reading of the kernel's lock table, to look files up in. Throws what the reading throws.
  */
@@ -48,17 +51,19 @@ export class LockTable {
   /**
    * The locks on the file at `path`. Throws what lstat throws, unless there is no such file.
    */
-  locksOn(path: string): FileLocks {
+  locksOn(path: string, readings = MOST_READINGS): FileLocks {
     const file = this.#keyOf(path);
     if (file === undefined) return UNLOCKED;
     const { key, unknown } = file;
-    const lines = this.#lines.get(key);
-    if (lines === undefined) {
-      return this.#missed(key) ? new LockTable().locksOn(path) : this.#unseen(path, file);
+    const once = this.#lines.get(key);
+    if (once === undefined && this.#missed(key) && readings > 1) {
+      return new LockTable().locksOn(path, readings - 1);
     }
+    const lines = once ?? this.#overlapping?.get(key);
+    if (lines === undefined) return this.#unseen(path, file);
     const all = lines.filter((line) => !line.waiting);
     const held = all.filter(({ pid }) => !this.#tries(pid, path, file));
-    const waiters = waitersOf(lines);
+    const waiters = once && waitersOf(once); // elsewhere some stand twice
     const tried = held.length < all.length;
     if (held.length === 0) return { ...this.#unseen(path, file), waiters, tried };
     const shared = held.some((line) => line.shared);
@@ -81,9 +86,10 @@ export class LockTable {
   isHeld(path: string): boolean {
     const file = this.#keyOf(path);
     if (file === undefined) return false;
-    const lines = this.#lines.get(file.key);
-    if (lines === undefined && this.#missed(file.key)) return new LockTable().isHeld(path);
-    return lines?.some((line) => !line.waiting) || this.#unseen(path, file).held;
+    const isHolder = (line: LockLine) => !line.waiting;
+    if (this.#lines.get(file.key)?.some(isHolder)) return true;
+    if (this.#missed(file.key) && this.#overlapping?.get(file.key)?.some(isHolder)) return true;
+    return this.#unseen(path, file).held;
   }
 
   /**

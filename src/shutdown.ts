@@ -21,6 +21,7 @@ export interface Shutdown {
 
 const shutdowns = new Set<Shutdown>();
 let ending = false;
+let releasedNow = false;
 
 /**
  * On the first signal: does the work, releases, and ends the process as that signal would have,
@@ -32,6 +33,10 @@ export function shutDownOnSignals(shutdown: Shutdown): () => void {
   shutdowns.add(shutdown);
   return () => {
     shutdowns.delete(shutdown);
+    releasedNow = true;
+    process.nextTick(() => {
+      releasedNow = false;
+    });
     if (shutdowns.size > 0 || ending) return;
     afterPoll(() => {
       if (shutdowns.size === 0 && !ending) stopListening();
@@ -67,8 +72,8 @@ function afterPoll(call: () => void): void {
 
 function onSignal(signal: ShutdownSignal): void {
   if (shutdowns.size === 0) {
-    // It was released since this one was caught.
-    if (othersOn(signal).length === 0) endBy(signal);
+    // It was released since this one was caught; unless by another listener, just now, whose it is.
+    if (othersOn(signal).length === 0 && !releasedNow) endBy(signal);
     return;
   }
   ending = true;
@@ -81,17 +86,19 @@ function onSignal(signal: ShutdownSignal): void {
   process.on('SIGHUP', () => {});
   stopListening();
   const begin = () => {
-    for (const next of URGENT) {
-      // Without a listener they end the process, even one that is blocked; but not that first one.
-      if (process.listenerCount(next) === 1 && process.pid !== 1) process.off(next, endBy);
-    }
     void Promise.all([...shutdowns].map((shutdown) => end(shutdown, signal))).then(() =>
       endBy(signal),
     );
   };
   // A listener of the program's own may end it: not before the work has begun.
   if (others) begin();
-  else afterPoll(begin);
+  afterPoll(() => {
+    for (const next of URGENT) {
+      // Without a listener they end the process, even one that is blocked; but not that first one.
+      if (process.listenerCount(next) === 1 && process.pid !== 1) process.off(next, endBy);
+    }
+    if (!others) begin();
+  });
 }
 
 async function end(shutdown: Shutdown, signal: ShutdownSignal): Promise<void> {

@@ -259,10 +259,14 @@ describe('a file whose maker was killed before others could read it', () => {
     expect(statSync(path).mode & 0o7777).toBe(0o1600);
     lockSync('bot', options).release();
     expect(statSync(path).mode & 0o7777).toBe(0o1644);
-    // One that has had a record keeps what its owner has set.
+    // What its owner has set stays.
     chmodSync(path, 0o600);
     lockSync('bot', options).release();
     expect(statSync(path).mode & 0o777).toBe(0o600);
+    truncateSync(path);
+    chmodSync(path, 0o1660);
+    lockSync('bot', options).release();
+    expect(statSync(path).mode & 0o7777).toBe(0o1660);
   });
 });
 

@@ -218,6 +218,39 @@ describe('on a signal', () => {
     expect(stdout).not.toContain('stopping');
   });
 
+  test("a second one that comes with it ends it at once beside the program's own listener, too", async () => {
+    const code = `
+      process.on('SIGTERM', () => {});
+      const onShutdown = () => never;
+      new SingleInstance('bot', { ...options, onShutdown, shutdownTimeout: 2_000_000 });
+      stayAlive();
+      setTimeout(() => {
+        process.kill(process.pid, 'SIGTERM');
+        process.kill(process.pid, 'SIGINT');
+      });`;
+    expect((await program(freshDirectory(), code).finished).status).toBe('SIGINT');
+  });
+
+  test.each(['on', 'once'])(
+    "a listener of the program's own that releases it (%s) may end in its own time",
+    async (how) => {
+      const code = `
+        process.${how}('SIGTERM', async () => {
+          only.release();
+          await line();
+          say('ended');
+          process.exit(0);
+        });
+        const only = new SingleInstance('bot', options);`;
+      const { child, finished } = await instance(freshDirectory(), code);
+      child.kill('SIGTERM');
+      child.stdin?.write('go on\n');
+      const { status, stdout } = await finished;
+      expect(status).toBe(0);
+      expect(stdout).toMatch(/ended\n$/);
+    },
+  );
+
   test('an instance that another one releases does no work any more', async () => {
     const code = `
       const first = new SingleInstance('first', { ...options, onShutdown: () => second.release() });
@@ -519,7 +552,7 @@ describe('as PID 1 that waits', () => {
     const code = `
       say('I am ' + process.pid);
       try {
-        new SingleInstance('bot', { ...options, wait: 1000, onConflict: 'throw' });
+        new SingleInstance('bot', { ...options, wait: 5000, onConflict: 'throw' });
       } catch {}
       stayAlive();`;
     const unshare = ['unshare', '--pid', '--fork', '--kill-child', '--mount-proc'];

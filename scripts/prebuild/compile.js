@@ -66,7 +66,9 @@ export function buildTests(root, target, toolchain) {
   const native = main.settings.sources
     .filter((source) => !basename(source).startsWith('addon'))
     .map((source) => main.compile(source));
-  const own = ['test/native/main.cc', `test/native/${system}`].map((source) => main.compile(source));
+  const own = ['test/native/main.cc', `test/native/${system}`].map((source) =>
+    main.compile(source),
+  );
   const libraries = target.name.endsWith('-musl') ? ['-static'] : [];
   const programs = { main: main.link([...libraries, ...native, ...own], PROGRAM) };
   if (target.name === 'linux-x64-musl') {

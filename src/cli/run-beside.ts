@@ -42,11 +42,17 @@ export async function runBeside(call: Call, server: ServerOptions): Promise<numb
   } finally {
     hide();
   }
+  let status: number;
   try {
-    return await runUnder(held, call.program);
+    status = await runUnder(held, call.program);
   } finally {
     await held.release();
   }
+  if (!held.signal.aborted) return status; // the release may have found it out
+  // Only now: a terminal that was stopped (Ctrl+S) holds up who writes to it.
+  const reason = printable((held.signal.reason as Error).message);
+  printError(`kernel-lock: ${reason}; its program has ended`);
+  return EXIT_LOST;
 }
 
 // Who waits goes on waiting for a server that dies meanwhile, is restarted, or fails over. One that was
@@ -107,10 +113,7 @@ async function runUnder(held: Lock, [executable = '', ...args]: string[]): Promi
   clearTimeout(killing);
   stopForwarding();
   held.signal.removeEventListener('abort', stop);
-  if (!held.signal.aborted) return status;
-  // Only now: a terminal that was stopped (Ctrl+S) holds up who writes to it.
-  printError(`kernel-lock: ${printable((held.signal.reason as Error).message)}; it was stopped`);
-  return EXIT_LOST;
+  return status;
 }
 
 // Where the kernel can, it ends the program when this process is killed: nothing else would keep it

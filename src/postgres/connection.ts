@@ -40,7 +40,11 @@ export class Connection {
     const checked = checkInput(name, options, LOCK_OPTIONS);
     checked.signal?.throwIfAborted();
     const wish = await wishOf(name, checked);
-    const lock = await this.#attempt(wish);
+    // Which hears an abort with the server's answer: other locks are on the same session.
+    const lock = await this.#attempt(wish).catch((error) => {
+      checked.signal?.throwIfAborted();
+      throw error;
+    });
     if (checked.signal?.aborted && lock instanceof Lock) await lock.release();
     checked.signal?.throwIfAborted();
     if (lock instanceof Lock) return lock;

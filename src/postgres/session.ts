@@ -201,6 +201,8 @@ export class Session {
 
   /** Ends the session, and so releases what it holds. Never rejects. */
   async close(): Promise<void> {
+    // A server that waits for its synchronous standbys does not look whether its clients are there.
+    if (this.#asked > 0) void cancelQuery(this.#client, CANCEL_TIMEOUT);
     const dependents = this.#end();
     for (const dependent of dependents) dependent.close();
     await closeClient(this.#client);
@@ -265,7 +267,6 @@ export class Session {
   // With a question that the server may still be at.
   #abandon(reason: string, cause?: unknown): void {
     if (this.#over) return;
-    // A server that waits for its synchronous standbys does not look whether its clients are there.
     void cancelQuery(this.#client, CANCEL_TIMEOUT);
     this.lose(reason, cause);
   }

@@ -2,7 +2,7 @@ import { execFileSync } from 'node:child_process';
 import { chmodSync, copyFileSync, readFileSync, realpathSync, writeFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { inspect, lock } from '../../dist/postgres.js';
 import { AS_NOBODY, requireProgram, requirePython, requireRoot } from '../support/requires.js';
 import { CLI, cli, isAlive, run, start, TERMINAL } from '../support/run.js';
@@ -159,6 +159,20 @@ describe('run --postgres', () => {
     expect(stderr).toContain('may be lost');
     expect(isAlive(pid)).toBe(false);
     await nothingLeft(server);
+  });
+
+  test('exits with 76 also where only the release finds the loss', async () => {
+    const name = freshName();
+    const running = runs(name, `process.on('SIGUSR1', () => process.exit(0)); ${STAY}`);
+    await pidOf(running);
+    const [holder] = (await inspect(name, at)).holders;
+    const backend = holder?.backendPid as number;
+    process.kill(backend, 'SIGSTOP');
+    onTestFinished(() => void process.kill(backend, 'SIGCONT'));
+    running.child.kill('SIGUSR1');
+    const { status, stderr } = await running.finished;
+    expect(status).toBe(76);
+    expect(stderr).toContain('may be lost');
   });
 
   test('stops the program also where its terminal is stopped', async (context) => {

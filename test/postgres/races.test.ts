@@ -277,6 +277,8 @@ test.each([
 );
 
 test('a lock whose session ends with the grant is acquired first, and lost then', async () => {
+  const name = freshName();
+  await (await lock(name, at)).release(); // tokens are reserved, so that one statement grants
   const told = events();
   let made: pg.Client | undefined;
   const client = () => {
@@ -290,15 +292,10 @@ test('a lock whose session ends with the grant is acquired first, and lost then'
       },
     });
   };
-  const end = await lock(freshName(), { client }).then(
-    async (held) => {
-      expect(held.held).toBe(false);
-      await held.release();
-      return ['acquired', 'lost'];
-    },
-    () => [],
-  );
-  expect(told).toEqual(end);
+  const held = await lock(name, { client });
+  expect(held.held).toBe(false);
+  await held.release();
+  expect(told).toEqual(['acquired', 'lost']);
   await nothingLeft(server);
 });
 
@@ -313,5 +310,55 @@ test('one signal serves any number of locks', async () => {
   );
   await Promise.all(locks.map((held) => held.release()));
   expect(warnings).toEqual([]);
+  await nothingLeft(server);
+});
+
+// A server whose commits wait for a standby that is not there does not look whether its client is.
+test.each(['lock', 'connection'])(
+  'what is called off while the server waits for its standby is not held (%s)',
+  async (which) => {
+    const own = await Server.start({ synchronous_standby_names: '' });
+    onTestFinished(() => own.stop());
+    const connectionString = own.url();
+    await (await lock(freshName(), { connectionString })).release(); // makes the tables
+    await own.sql("ALTER SYSTEM SET synchronous_standby_names = 'nobody'");
+    await own.sql('SELECT pg_reload_conf()');
+    await expect
+      .poll(async () => (await own.sql('SHOW synchronous_standby_names'))[0])
+      .toEqual({ synchronous_standby_names: 'nobody' });
+    const waits = async () => {
+      const [row] = await own.sql(
+        "SELECT count(*)::integer AS count FROM pg_stat_activity WHERE wait_event = 'SyncRep'",
+      );
+      return row?.count;
+    };
+    const controller = new AbortController();
+    const connection = await connect({ connectionString });
+    const attempt =
+      which === 'lock'
+        ? lock(freshName(), { connectionString, signal: controller.signal, heartbeat: 60_000 })
+        : connection.lock(freshName());
+    const ended = attempt.catch(() => 'refused');
+    await expect.poll(waits).toBe(1);
+    if (which === 'lock') controller.abort(enough);
+    await connection.close();
+    expect(await ended).toBe('refused');
+    await nothingLeft(own);
+  },
+);
+
+test('an abort that a connection hears with an error is told as the abort', async () => {
+  const controller = new AbortController();
+  const client = () => {
+    const made = clients(/pg_try_advisory_lock/, () => {
+      controller.abort(enough);
+      made.emit('error', new Error('gone'));
+    })();
+    return made;
+  };
+  const connection = await connect({ client });
+  const { signal } = controller;
+  await expect(connection.lock(freshName(), { signal })).rejects.toBe(enough);
+  await connection.close();
   await nothingLeft(server);
 });
