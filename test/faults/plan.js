@@ -75,7 +75,7 @@ export const EXCEPTIONS = [
   [/^(closedir|dirfd)$/, 'fails for what opendir did not return alone'],
   [/^(raise|signal)$/, 'fails for a number that is no signal alone'],
   [
-    /^(sig(empty|fill)set|sigdelset|pthread_sigmask|pthread_attr_\w+)$/,
+    /^(sig(empty|fill)set|sigdelset|pthread_sigmask|pthread_(cond)?attr_\w+)$/,
     'fails for wrong arguments alone, and they are constants',
   ],
   [/^pthread_(mutex|cond)_\w+$/, 'fails for a mutex that is misused alone'],
