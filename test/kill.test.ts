@@ -219,7 +219,8 @@ describe('a holder with children', () => {
 
   test('that ignore SIGTERM is still running; force ends them too', async () => {
     const options = here();
-    const stubborn = `(trap '' TERM; echo ready; exec sleep 60 >/dev/null) & echo "child $!"; wait`;
+    const says = `echo "child $$"; echo ready; exec sleep 60 >/dev/null`;
+    const stubborn = `(trap '' TERM; exec sh -c '${says}') & wait`;
     const { finished } = await script(options.directory, stubborn);
     await expect(killRunning('bot', { ...options, timeout: 200 })).rejects.toMatchObject({
       code: 'LOCK_TIMEOUT',
