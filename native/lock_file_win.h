@@ -46,8 +46,8 @@ void stay_loaded();
 constexpr int kMaxReplacements = 1000;
 
 inline Handle to_handle(HANDLE handle) { return reinterpret_cast<Handle>(handle); }
-// A HANDLE is a number in a pointer's clothes; none is ever dereferenced.
 inline HANDLE from_handle(Handle handle) {
+  // A HANDLE is a number in a pointer's clothes, and never dereferenced: no optimization is lost.
   return reinterpret_cast<HANDLE>(handle);  // NOLINT(performance-no-int-to-ptr)
 }
 

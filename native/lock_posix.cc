@@ -227,10 +227,10 @@ bool is_current(Handle handle, const std::string& path) {
 }
 
 bool is_same_file(const std::string& path, const std::string& other) {
-  struct stat one;
-  struct stat two;
-  return ::lstat(path.c_str(), &one) == 0 && ::lstat(other.c_str(), &two) == 0 &&
-         one.st_dev == two.st_dev && one.st_ino == two.st_ino;
+  struct stat status;
+  if (::lstat(path.c_str(), &status) != 0) return false;
+  const OpenFile file{-1, status.st_dev, status.st_ino, 1};
+  return still_at_path(file, other, std::numeric_limits<nlink_t>::max(), status);
 }
 
 }  // namespace kernel_lock

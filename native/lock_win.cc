@@ -250,10 +250,11 @@ bool is_current(Handle handle, const std::string& path) {
 }
 
 bool is_same_file(const std::string& path, const std::string& other) {
-  BY_HANDLE_FILE_INFORMATION one;
-  BY_HANDLE_FILE_INFORMATION two;
-  return look_at(long_path(path), one) && look_at(long_path(other), two) &&
-         one.dwVolumeSerialNumber == two.dwVolumeSerialNumber && index_of(one) == index_of(two);
+  BY_HANDLE_FILE_INFORMATION information;
+  return look_at(long_path(path), information) &&
+         still_at_path(
+             {INVALID_HANDLE_VALUE, information.dwVolumeSerialNumber, index_of(information)},
+             other);
 }
 
 }  // namespace kernel_lock

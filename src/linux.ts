@@ -67,7 +67,7 @@ export class LockTable {
     const tried = held.length < all.length;
     if (held.length === 0) return { ...this.#unseen(path, file), waiters, tried };
     const shared = held.some((line) => line.shared);
-    const readers = shared ? [...this.#missedReaders(key), ...this.#orphans(path, file)] : [];
+    const readers = shared ? [...this.#missedHolders(key), ...this.#orphans(path, file)] : [];
     const callers = [...new Set([...held, ...readers].map((line) => line.pid))];
     const holders = this.#holdersOf(path, file, callers);
     return {
@@ -86,10 +86,8 @@ export class LockTable {
   isHeld(path: string): boolean {
     const file = this.#keyOf(path);
     if (file === undefined) return false;
-    const isHolder = (line: LockLine) => !line.waiting;
-    if (this.#lines.get(file.key)?.some(isHolder)) return true;
-    if (this.#missed(file.key) && this.#overlapping?.get(file.key)?.some(isHolder)) return true;
-    return this.#unseen(path, file).held;
+    if (this.#lines.get(file.key)?.some((line) => !line.waiting)) return true;
+    return this.#missedHolders(file.key).length > 0 || this.#unseen(path, file).held;
   }
 
   /**
@@ -121,7 +119,7 @@ export class LockTable {
     return this.#overlapping.has(key);
   }
 
-  #missedReaders(key: string): LockLine[] {
+  #missedHolders(key: string): LockLine[] {
     if (!this.#missed(key)) return [];
     return this.#overlapping?.get(key)?.filter((line) => !line.waiting) ?? [];
   }

@@ -50,7 +50,7 @@ function reap(pid: number): void {
   });
 }
 
-/** The record in the lock file, overwritten by hand as any user of the file could. */
+/** Writes the record in the lock file by hand, as any user of the file could. */
 function forgeRecord(path: string, changes: Record<string, unknown>): void {
   const record = { ...JSON.parse(readFileSync(path, 'utf8')), ...changes };
   writeFileSync(path, ` ${JSON.stringify(record)}`.padEnd(4096));

@@ -12,9 +12,9 @@ import {
 } from './failure.js';
 import { Lock, type Request } from './lock.js';
 import { heldError, timeoutError } from './refusal.js';
-import { statement, unlock } from './release.js';
+import { unlock } from './release.js';
 import { type Row, Session } from './session.js';
-import { grantValues, MIGRATION, OTHER_NAME, RESERVE, TABLES_EXIST } from './table.js';
+import { grantValues, MIGRATION, OTHER_NAME, RESERVE, statement, TABLES_EXIST } from './table.js';
 import type { LockOptions, ServerOptions } from './types.js';
 
 /** What is asked for, before it is known where. */
@@ -146,7 +146,7 @@ async function ask(session: Session, request: Request, kind: 'try' | 'wait'): Pr
     pid: process.pid,
     metadata: metadata === undefined ? null : JSON.stringify(metadata),
   });
-  const query = { ...statement(request, kind), values };
+  const query = { ...statement(kind, request.shared), values };
   const acquire = async () => {
     const [row = {}] = await (kind === 'try'
       ? session.query(query)

@@ -1,17 +1,11 @@
-// Releasing, and which statement does what.
+// Releasing.
 
-import type { Query, Session } from './session.js';
-import { EXCLUSIVE, SHARED, type Statements } from './table.js';
+import type { Session } from './session.js';
+import { statement } from './table.js';
 
 interface Wanted {
   readonly key: string;
   readonly shared: boolean;
-}
-
-/** It has a name, so that the server keeps its plan. */
-export function statement({ shared }: Wanted, kind: keyof Statements): Query {
-  const text = (shared ? SHARED : EXCLUSIVE)[kind];
-  return { name: `kernel-lock ${kind}${shared ? ' shared' : ''}`, text };
 }
 
 /**
@@ -20,7 +14,7 @@ export function statement({ shared }: Wanted, kind: keyof Statements): Query {
  */
 export async function unlock(session: Session, wanted: Wanted): Promise<boolean> {
   try {
-    const query = { ...statement(wanted, 'unlock'), values: [wanted.key] };
+    const query = { ...statement('unlock', wanted.shared), values: [wanted.key] };
     const [row] = await session.query(query);
     return row?.unlocked === 't';
   } catch (error) {

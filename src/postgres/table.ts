@@ -34,15 +34,21 @@ CREATE UNLOGGED TABLE IF NOT EXISTS public.kernel_lock_grant (
 export const OTHER_NAME =
   'SELECT name FROM public.kernel_lock WHERE key = $2::bigint AND name <> $1';
 
-/** The statements that acquire, and the one that releases; `shared` ones for readers. */
-export interface Statements {
+/** The statements that acquire, and the one that releases. */
+interface Statements {
   try: string;
   wait: string;
   unlock: string;
 }
 
-export const EXCLUSIVE = statements('');
-export const SHARED = statements('_shared');
+const EXCLUSIVE = statements('');
+const SHARED = statements('_shared');
+
+/** One of them, `shared` for readers. It has a name, so that the server keeps its plan. */
+export function statement(kind: keyof Statements, shared: boolean) {
+  const text = (shared ? SHARED : EXCLUSIVE)[kind];
+  return { name: `kernel-lock ${kind}${shared ? ' shared' : ''}`, text };
+}
 
 /** What is recorded of a grant: the parameters of `try`, of `wait` and of `RESERVE` after the key. */
 export interface GrantRecord {

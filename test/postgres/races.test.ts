@@ -175,6 +175,15 @@ test('a session is set up so that the server finds a client that has vanished, a
   await nothingLeft(server);
 });
 
+/** The warnings of Node.js from now on. */
+function warnings(): Error[] {
+  const all: Error[] = [];
+  const warn = (warning: Error) => all.push(warning);
+  process.on('warning', warn);
+  onTestFinished(() => void process.off('warning', warn));
+  return all;
+}
+
 /** Ends every session of this package while this thread is blocked: none of it is heard before. */
 function endSessionsUnheard(): void {
   const sql = (text: string) =>
@@ -221,10 +230,7 @@ test('a connection that is closed while a lock is released has not lost it', asy
 });
 
 test('a connection that was lost says so, also of the names that it held', async () => {
-  const warnings: Error[] = [];
-  const warn = (warning: Error) => warnings.push(warning);
-  process.on('warning', warn);
-  onTestFinished(() => void process.off('warning', warn));
+  const warned = warnings();
   const connection = await connect(at);
   const held = await connection.lock(freshName());
   const lost = new Promise((resolve) => held.signal.addEventListener('abort', resolve));
@@ -239,7 +245,7 @@ test('a connection that was lost says so, also of the names that it held', async
   }
   await held.release();
   await connection.close();
-  expect(warnings).toEqual([]);
+  expect(warned).toEqual([]);
   await nothingLeft(server);
 });
 
@@ -300,16 +306,13 @@ test('a lock whose session ends with the grant is acquired first, and lost then'
 });
 
 test('one signal serves any number of locks', async () => {
-  const warnings: Error[] = [];
-  const warn = (warning: Error) => warnings.push(warning);
-  process.on('warning', warn);
-  onTestFinished(() => void process.off('warning', warn));
+  const warned = warnings();
   const { signal } = new AbortController();
   const locks = await Promise.all(
     Array.from({ length: 20 }, () => lock(freshName(), { ...at, signal })),
   );
   await Promise.all(locks.map((held) => held.release()));
-  expect(warnings).toEqual([]);
+  expect(warned).toEqual([]);
   await nothingLeft(server);
 });
 
