@@ -2,8 +2,9 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 import { writeSync } from 'node:fs';
 import { dirname } from 'node:path';
+import { lockSync } from './acquire.js';
 import { LockHeldError } from './errors.js';
-import { type Lock, lockSync } from './lock.js';
+import type { Lock } from './lock.js';
 import { checkInput, LOCK_SYNC_OPTIONS, type OptionName } from './options.js';
 import { conflictReport, privateDirectoryWarning } from './report.js';
 import { handOver, hearSecondInstances } from './second.js';

@@ -27,7 +27,8 @@ const LAYERS = [
   ['owner', 'request', 'wait', 'fresh', 'heir', 'loads'],
   ['inspect'],
   ['refusal'],
-  ['lock', 'terminate'],
+  ['lock'],
+  ['acquire', 'terminate'],
   ['instance'],
   ['index', 'cli/exit', 'cli/args', 'cli/output', 'cli/help'],
   // The same on a server: nothing of the above but the bottom, and the words.

@@ -1,4 +1,4 @@
-import { lockPath } from '../lock.js';
+import { lockPath } from '../acquire.js';
 import type { Call } from './args.js';
 import { printJson, printLine } from './output.js';
 

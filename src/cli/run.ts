@@ -1,6 +1,7 @@
 import { constants } from 'node:os';
+import { announceProgram, lock } from '../acquire.js';
 import { LockHeldError } from '../errors.js';
-import { announceProgram, Lock, lock } from '../lock.js';
+import { Lock } from '../lock.js';
 import { native } from '../native.js';
 import { initialVariable, rawArguments } from '../system.js';
 import type { Call } from './args.js';

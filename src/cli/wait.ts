@@ -1,6 +1,6 @@
+import { lock } from '../acquire.js';
 import { LockTimeoutError } from '../errors.js';
 import { inspect } from '../inspect.js';
-import { lock } from '../lock.js';
 import {
   inspect as inspectOnServer,
   lock as lockOnServer,
