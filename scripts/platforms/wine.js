@@ -9,14 +9,21 @@ const WINE_SERVER = '/usr/lib/wine/wineserver';
 /** A Windows of its own, in a folder below `scratch`. */
 export class Wine {
   #prefix;
+  #scratch;
 
   constructor(scratch) {
+    this.#scratch = scratch;
     this.#prefix = join(scratch, 'wine');
   }
 
   /** What a program has to be started with; sets Windows up on first use. */
   get environment() {
-    const environment = { ...process.env, WINEPREFIX: this.#prefix, WINEDEBUG: '-all' };
+    const environment = {
+      ...process.env,
+      WINEPREFIX: this.#prefix,
+      WINEDEBUG: '-all',
+      TMPDIR: this.#scratch, // its server never removes the folder of its socket
+    };
     if (!existsSync(this.#prefix)) {
       for (const args of [
         ['wineboot', '-i'],
