@@ -52,6 +52,7 @@ class Environment final : public Owner, public Observer {
   Napi::Value TryAcquire(const Napi::CallbackInfo& info);
   Napi::Value Enqueue(const Napi::CallbackInfo& info);
   Napi::Value Collect(const Napi::CallbackInfo& info);
+  Napi::Value Expire(const Napi::CallbackInfo& info);
   Napi::Value Withdraw(const Napi::CallbackInfo& info);
   Napi::Value Release(const Napi::CallbackInfo& info);
   Napi::Value IsCurrent(const Napi::CallbackInfo& info);
@@ -244,6 +245,13 @@ Napi::Value Environment::Collect(const Napi::CallbackInfo& info) {
   return ToValue(outcome, ticket->mode, std::move(path));
 }
 
+// expire(ticket): it is settled in a moment, as kHeld where the lock is still held
+Napi::Value Environment::Expire(const Napi::CallbackInfo& info) {
+  const auto found = pending_.find(ToId(info[0]));
+  if (found != pending_.end()) expire(found->second.ticket);
+  return env_.Undefined();
+}
+
 // withdraw(ticket): it will not be announced any more, and holds nothing
 Napi::Value Environment::Withdraw(const Napi::CallbackInfo& info) {
   const uint64_t id = ToId(info[0]);
@@ -424,6 +432,7 @@ void Environment::Start(const Napi::Object& exports) {
   Export<&Environment::TryAcquire>(exports, "tryAcquire");
   Export<&Environment::Enqueue>(exports, "enqueue");
   Export<&Environment::Collect>(exports, "collect");
+  Export<&Environment::Expire>(exports, "expire");
   Export<&Environment::Withdraw>(exports, "withdraw");
   Export<&Environment::Release>(exports, "release");
   Export<&Environment::IsCurrent>(exports, "isCurrent");

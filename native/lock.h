@@ -67,7 +67,7 @@ enum class LockState { unknown, free, shared, exclusive };
 // an eye.
 LockState lock_state(const std::string& path);
 
-// A blocking acquisition in a thread of its own. `interrupt` may come from any
+// A blocking acquisition in a thread of its own. Its end may come from any
 // other thread and at any moment, before the wait has begun as well; the caller
 // sees to it that the waiting thread has not ended (one mutex for both).
 class BlockingWait {
@@ -82,8 +82,9 @@ class BlockingWait {
   static Failure start_thread(void (*body)(void*), void* argument);
 
   Outcome acquire(const std::string& path, Mode mode);  // in that thread
-  void interrupt();                                     // from another one
-  void rearm();                                         // forgets an interrupt
+  void interrupt();   // from another one: it comes back without the lock, `interrupted`
+  void time_is_up();  // likewise, after a last look: with the lock, or because it is `held`
+  void rearm();       // forgets either
 
  private:
   struct State;

@@ -18,6 +18,7 @@ namespace kernel_lock {
 
 struct BlockingWait::State {
   std::atomic<bool> interrupted{false};
+  std::atomic<bool> last_look{false};
   std::atomic<bool> blocking{false};  // pthread_kill is safe only while this holds
   pthread_t thread{};
 };
@@ -61,7 +62,10 @@ int claim_signal() {
     action.sa_sigaction = on_signal;
     action.sa_flags = SA_SIGINFO;  // no SA_RESTART: a call in progress has to end
     sigfillset(&action.sa_mask);
-    if (::sigaction(number, &action, nullptr) == 0) return number;
+    if (::sigaction(number, &action, nullptr) != 0) continue;
+    // QEMU's programs can't send the highest ones, which the system below it lacks.
+    if (pthread_kill(pthread_self(), number) == 0) return number;
+    ::sigaction(number, &current, nullptr);
   }
   return 0;
 }
@@ -71,7 +75,7 @@ int wait_signal() {
   return number;
 }
 
-enum class Flock { granted, interrupted, failed };
+enum class Flock { granted, interrupted, held, failed };
 
 // The signal may come just before the system call is entered, where it could
 // not end it. So its handler jumps out instead of setting a flag, and a grant
@@ -90,6 +94,13 @@ Flock flock_until_signal(int fd, int operation, const std::atomic<bool>& interru
   escape->armed = 0;
   if (result == 0) return Flock::granted;
   return errno == EINTR ? Flock::interrupted : Flock::failed;
+}
+
+// Of the file that was waited for: the jump may have hidden its grant, or come
+// before the wait. Another one may have its path by now.
+Flock look(int fd, int operation) {
+  if (::flock(fd, operation | LOCK_NB) == 0) return Flock::granted;
+  return errno == EWOULDBLOCK || errno == EINTR ? Flock::held : Flock::failed;
 }
 
 struct ThreadStart {
@@ -149,15 +160,20 @@ Outcome BlockingWait::acquire(const std::string& path, Mode mode) {
       outcome = opened;
       break;
     }
-    const Flock result = flock_until_signal(file.fd, operation, state_->interrupted, &escape);
+    Flock result = flock_until_signal(file.fd, operation, state_->interrupted, &escape);
+    if (result == Flock::interrupted && state_->last_look.load()) {
+      result = look(file.fd, operation);
+    }
     if (result == Flock::granted) {
       if (adopt(file, path, opened)) {
         outcome = opened;
         break;
       }
+    } else if (result == Flock::failed) {
+      outcome = {Status::failed, kNoHandle, {"flock", errno}};
     } else {
-      outcome = result == Flock::interrupted ? Outcome{Status::interrupted, kNoHandle, {}}
-                                             : Outcome{Status::failed, kNoHandle, {"flock", errno}};
+      const bool held = result == Flock::held;
+      outcome = {held ? Status::held : Status::interrupted, kNoHandle, {}};
     }
     release(file.fd);
     if (result != Flock::granted) break;
@@ -172,6 +188,14 @@ void BlockingWait::interrupt() {
   if (state_->blocking.load()) pthread_kill(state_->thread, wait_signal());
 }
 
-void BlockingWait::rearm() { state_->interrupted.store(false); }
+void BlockingWait::time_is_up() {
+  state_->last_look.store(true);
+  interrupt();
+}
+
+void BlockingWait::rearm() {
+  state_->last_look.store(false);
+  state_->interrupted.store(false);
+}
 
 }  // namespace kernel_lock

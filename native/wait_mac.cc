@@ -20,6 +20,7 @@ namespace kernel_lock {
 
 struct BlockingWait::State {
   std::atomic<bool> interrupted{false};
+  std::atomic<bool> last_look{false};
   std::atomic<bool> blocking{false};
   pthread_t thread{};
 };
@@ -139,8 +140,12 @@ Outcome BlockingWait::acquire(const std::string& path, Mode mode) {
     if (opened.status != Status::acquired) return opened;
     state_->blocking.store(true);
     const bool called_off = state_->interrupted.load();
-    const int error = called_off ? EINTR : ::flock(file.fd, operation) == 0 ? 0 : errno;
+    int error = called_off ? EINTR : ::flock(file.fd, operation) == 0 ? 0 : errno;
     state_->blocking.store(false);
+    if (error == EINTR && state_->last_look.load()) {
+      // Of the file that was waited for: another one may have its path by now.
+      error = ::flock(file.fd, operation | LOCK_NB) == 0 ? 0 : errno;
+    }
     if (error == 0 && mode == Mode::shared && !let_readers_in(file.fd)) {
       // Not with this descriptor: it has been granted a lock, and looks like a
       // holder's from then on (facts_mac.cc).
@@ -151,6 +156,7 @@ Outcome BlockingWait::acquire(const std::string& path, Mode mode) {
     if (error == 0 && adopt(file, path, opened)) return opened;
     release(file.fd);
     if (error == EINTR) return {Status::interrupted, kNoHandle, {}};
+    if (error == EWOULDBLOCK) return {Status::held, kNoHandle, {}};
     if (error != 0) return {Status::failed, kNoHandle, {"flock", error}};
   }
   return {Status::unsafe, kNoHandle, {}};
@@ -168,6 +174,14 @@ void BlockingWait::interrupt() {
   }
 }
 
-void BlockingWait::rearm() { state_->interrupted.store(false); }
+void BlockingWait::time_is_up() {
+  state_->last_look.store(true);
+  interrupt();
+}
+
+void BlockingWait::rearm() {
+  state_->last_look.store(false);
+  state_->interrupted.store(false);
+}
 
 }  // namespace kernel_lock

@@ -1,5 +1,7 @@
 // A wait is an overlapped LockFileEx: the kernel queues the waiters first in
 // first out. The thread waits for its result and for the interrupt at once.
+#include <atomic>
+
 #include "held_win.h"
 #include "lock_file_win.h"
 #include "wine.h"
@@ -8,6 +10,7 @@ namespace kernel_lock {
 
 struct BlockingWait::State {
   HANDLE interrupt = ::CreateEventW(nullptr, TRUE, FALSE, nullptr);
+  std::atomic<bool> last_look{false};
   ~State() {
     if (interrupt != nullptr) ::CloseHandle(interrupt);
   }
@@ -54,6 +57,32 @@ DWORD wait_for_byte(HANDLE handle, Mode mode, HANDLE interrupt) {
   return error;
 }
 
+Outcome acquire_until(HANDLE interrupt, const std::string& path, Mode mode) {
+  const bool wine = on_wine();
+  for (int round = 0; round < kMaxReplacements; ++round) {
+    if (::WaitForSingleObject(interrupt, 0) == WAIT_OBJECT_0) {
+      return {Status::interrupted, kNoHandle, {}};
+    }
+    OpenFile file;
+    const Outcome opened = open_lock_file(path, wine ? 0 : FILE_FLAG_OVERLAPPED, interrupt, file);
+    if (opened.status != Status::acquired) return opened;
+    const DWORD error = wine ? wait_on_wine(file.handle, mode, interrupt)
+                             : wait_for_byte(file.handle, mode, interrupt);
+    if (error == 0 && still_at_path(file, path)) {
+      remember_held(opened.handle);
+      return opened;
+    }
+    if (error == 0) {
+      release(opened.handle);
+      continue;
+    }
+    if (!wine) ::CloseHandle(file.handle);
+    if (error == ERROR_OPERATION_ABORTED) return {Status::interrupted, kNoHandle, {}};
+    return failed("LockFileEx", error);
+  }
+  return {Status::unsafe, kNoHandle, {}};
+}
+
 }  // namespace
 
 void stay_loaded() {
@@ -83,33 +112,23 @@ Failure BlockingWait::start_thread(void (*body)(void*), void* argument) {
 Outcome BlockingWait::acquire(const std::string& path, Mode mode) {
   HANDLE interrupt = state_->interrupt;
   if (interrupt == nullptr) return failed("CreateEventW", ERROR_NOT_ENOUGH_MEMORY);
-  const bool wine = on_wine();
-  for (int round = 0; round < kMaxReplacements; ++round) {
-    if (::WaitForSingleObject(interrupt, 0) == WAIT_OBJECT_0) {
-      return {Status::interrupted, kNoHandle, {}};
-    }
-    OpenFile file;
-    const Outcome opened = open_lock_file(path, wine ? 0 : FILE_FLAG_OVERLAPPED, interrupt, file);
-    if (opened.status != Status::acquired) return opened;
-    const DWORD error = wine ? wait_on_wine(file.handle, mode, interrupt)
-                             : wait_for_byte(file.handle, mode, interrupt);
-    if (error == 0 && still_at_path(file, path)) {
-      remember_held(opened.handle);
-      return opened;
-    }
-    if (error == 0) {
-      release(opened.handle);
-      continue;
-    }
-    if (!wine) ::CloseHandle(file.handle);
-    if (error == ERROR_OPERATION_ABORTED) return {Status::interrupted, kNoHandle, {}};
-    return failed("LockFileEx", error);
-  }
-  return {Status::unsafe, kNoHandle, {}};
+  const Outcome outcome = acquire_until(interrupt, path, mode);
+  if (outcome.status != Status::interrupted || !state_->last_look.load()) return outcome;
+  // By path: no other file can take the place of one that somebody holds.
+  const Outcome seen = try_acquire(path, mode, true);
+  return seen.status == Status::acquired ? seen : Outcome{Status::held, kNoHandle, {}};
 }
 
 void BlockingWait::interrupt() { ::SetEvent(state_->interrupt); }
 
-void BlockingWait::rearm() { ::ResetEvent(state_->interrupt); }
+void BlockingWait::time_is_up() {
+  state_->last_look.store(true);
+  interrupt();
+}
+
+void BlockingWait::rearm() {
+  state_->last_look.store(false);
+  ::ResetEvent(state_->interrupt);
+}
 
 }  // namespace kernel_lock

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <iterator>
 #include <mutex>
 #include <thread>
 #include <unordered_map>
@@ -15,7 +16,8 @@ struct Line {
   const std::string path;
   std::list<std::shared_ptr<Ticket>> tickets;
   BlockingWait wait;
-  Mode mode;  // what the thread asks the kernel for
+  Mode mode;           // what the thread asks the kernel for
+  bool stuck = false;  // called back in vain: it waits for the holder
   // Nobody wants that any more, and the thread has been told.
   [[nodiscard]] bool is_called_back() const {
     return tickets.empty() || tickets.front()->mode != mode;
@@ -45,21 +47,20 @@ Waiters& waiters() {
 
 using Guard = std::unique_lock<std::mutex>;
 
-std::shared_ptr<Ticket> settle_first(Line& line, const Outcome& outcome) {
-  std::shared_ptr<Ticket> ticket = line.tickets.front();
-  line.tickets.pop_front();
+void settle(const std::shared_ptr<Ticket>& ticket, const Outcome& outcome) {
+  ticket->line->tickets.erase(ticket->place);
   ticket->line = nullptr;
   ticket->outcome = outcome;
   ticket->state = Ticket::State::settled;
   if (!ticket->synchronous) ticket->owner->ready(ticket);
-  return ticket;
 }
 
 // The owner is woken first, and the record written while it wakes; `take` waits
 // for the rest of that.
 void grant(Guard& guard, Line& line, const Outcome& outcome) {
-  line.tickets.front()->recording = true;
-  const std::shared_ptr<Ticket> ticket = settle_first(line, outcome);
+  const std::shared_ptr<Ticket> ticket = line.tickets.front();
+  ticket->recording = true;
+  settle(ticket, outcome);
   guard.unlock();
   char record[kRecordBytes];
   if (outcome.takes_record && compose_record(record, *ticket->record_head, ticket->record_tail)) {
@@ -93,12 +94,15 @@ void serve(Guard& guard, Line& line) {
   while (!line.tickets.empty()) {
     const Mode mode = line.tickets.front()->mode;
     line.mode = mode;
+    line.stuck = false;
     waiters().served.notify_all();
     line.wait.rearm();
+    if (line.tickets.front()->expired) line.wait.time_is_up();
     guard.unlock();
     const Outcome outcome = line.wait.acquire(line.path, mode);
     guard.lock();
-    const bool wanted = !line.tickets.empty() && line.tickets.front()->mode == mode;
+    const std::shared_ptr<Ticket> next = line.tickets.empty() ? nullptr : line.tickets.front();
+    const bool wanted = next != nullptr && next->mode == mode;
     if (outcome.status == Status::acquired) {
       if (!wanted) {
         release(outcome.handle);
@@ -106,9 +110,13 @@ void serve(Guard& guard, Line& line) {
       }
       grant(guard, line, outcome);
       if (mode == Mode::shared) grant_readers(guard, line);
-    } else if (outcome.status != Status::interrupted && wanted) {
-      settle_first(line, outcome)->changed.notify_all();
+      continue;
     }
+    if (!wanted || outcome.status == Status::interrupted) continue;
+    // Whose time was up may have left, and another one stand in its place.
+    if (outcome.status == Status::held && !next->expired) continue;
+    settle(next, outcome);
+    next->changed.notify_all();
   }
 }
 
@@ -174,16 +182,18 @@ bool has_exclusive_waiter(const std::string& path) {
 }
 
 bool outlast_late_grant(const std::string& path) {
-  // A thread that could not be called back waits for the holder.
-  constexpr std::chrono::milliseconds kLongest(100);
+  constexpr std::chrono::milliseconds kLongest(1000);
   Waiters& all = waiters();
   Guard guard(all.mutex);
-  const auto is_leaving = [&all, &path] {
+  const auto leaving = [&all, &path]() -> Line* {
     const auto found = all.lines.find(path);
-    return found != all.lines.end() && found->second->is_called_back();
+    const bool is = found != all.lines.end() && found->second->is_called_back();
+    return is && !found->second->stuck ? found->second.get() : nullptr;
   };
-  if (!is_leaving()) return false;
-  all.served.wait_for(guard, kLongest, [&is_leaving] { return !is_leaving(); });
+  if (leaving() == nullptr) return false;
+  if (!all.served.wait_for(guard, kLongest, [&leaving] { return leaving() == nullptr; })) {
+    leaving()->stuck = true;
+  }
   return true;
 }
 
@@ -202,6 +212,20 @@ void withdraw(const std::shared_ptr<Ticket>& ticket) {
   // The next in line inherits the place in the kernel's queue, where it asks
   // for the same; else the thread has to come back.
   if (line.is_called_back()) line.wait.interrupt();
+}
+
+void expire(const std::shared_ptr<Ticket>& ticket) {
+  const Guard guard(waiters().mutex);
+  if (ticket->state != Ticket::State::waiting) return;
+  Line& line = *ticket->line;
+  const auto next = std::next(ticket->place);
+  const bool inherited = next != line.tickets.end() && (*next)->mode == ticket->mode;
+  if (line.tickets.front() == ticket && !inherited) {
+    ticket->expired = true;
+    line.wait.time_is_up();
+  } else {
+    settle(ticket, {Status::held, kNoHandle, {}});
+  }
 }
 
 bool collect(const std::shared_ptr<Ticket>& ticket, int64_t milliseconds) {

@@ -38,6 +38,7 @@ struct Ticket {
 
   // Guarded by the waiters' mutex.
   enum class State { waiting, settled, withdrawn } state = State::waiting;
+  bool expired = false;
   Outcome outcome;
   Line* line = nullptr;
   std::list<std::shared_ptr<Ticket>>::iterator place;
@@ -61,6 +62,10 @@ bool outlast_late_grant(const std::string& path);
 
 // Leaves the line. A grant that came meanwhile is released at once.
 void withdraw(const std::shared_ptr<Ticket>& ticket);
+
+// The ticket's time is up: it is settled in a moment, as `held`; or with the lock, where
+// that was granted by then or nobody holds it, and no other ticket inherits the place.
+void expire(const std::shared_ptr<Ticket>& ticket);
 
 // Blocks the calling thread until the ticket is settled, or for
 // `milliseconds` (negative: without end). Returns whether it is settled.

@@ -157,13 +157,9 @@ function requestOf(name: string, options: LockOptions): LockRequest {
 }
 
 function acquireNow(request: LockRequest, wait: boolean | number): Lock | undefined {
-  const result = tryNow(request, wait !== false);
-  return result === HELD ? undefined : granted(request, result, 0);
-}
-
-function tryNow(request: LockRequest, orderly: boolean): number | Failure {
   checkDirectory(request);
   updateRecordHead();
+  const orderly = wait !== false;
   const { path, shared, recordTail } = request;
   // On Windows any user may have put a link there, before the first lock of the machine.
   if (request.ownDirectory && request.everybodys && !sharedDirectories.has(dirname(path))) {
@@ -177,7 +173,8 @@ function tryNow(request: LockRequest, orderly: boolean): number | Failure {
     result = native().tryAcquire(path, shared, recordTail, orderly);
   }
   // A wait goes on trying.
-  return orderly && typeof result === 'object' && isUnshared(result) ? HELD : result;
+  if (orderly && typeof result === 'object' && isUnshared(result)) return undefined;
+  return result === HELD ? undefined : granted(request, result, 0);
 }
 
 const sharedDirectories = new Set<string>();
@@ -210,41 +207,21 @@ function afterWait(
   started: number,
   result: number | Failure | typeof TIMED_OUT,
 ): Lock {
-  if (result === TIMED_OUT) return afterTimeout(request, wait, started);
   const waitedMs = performance.now() - started;
+  if (result === TIMED_OUT) {
+    const error = timeoutError(request, locksOfRefusal(request), wait);
+    tellWaited(request, 'timeout', waitedMs);
+    tellRefused(request, waitedMs, () => error.holder);
+    throw error;
+  }
   const failed = typeof result === 'object' || result === UNSAFE;
   tellWaited(request, failed ? 'failed' : 'acquired', waitedMs);
   return granted(request, result, waitedMs);
 }
 
-// The lock may be free by now, or be on its way back from a grant that came as the time ran out,
-// which the native part outlasts: then nobody is there to be named, and the wait got it late.
-function afterTimeout(request: LockRequest, wait: true | number, started: number): Lock {
-  const waitedMs = performance.now() - started;
-  const again = () => {
-    let result: number | Failure;
-    try {
-      result = tryNow(request, true);
-    } catch (error) {
-      tellWaited(request, 'failed', waitedMs);
-      throw error;
-    }
-    return result === HELD ? undefined : afterWait(request, wait, started, result);
-  };
-  const retried = again() ?? retryWhileFree(request, again);
-  if (retried instanceof Lock) return retried;
-  const error = timeoutError(request, retried, wait);
-  tellWaited(request, 'timeout', waitedMs);
-  tellRefused(request, waitedMs, () => error.holder);
-  throw error;
-}
-
 // Where the kernel knows no holder any more, the lock has been freed since, or was held for the
 // blink of an eye by somebody who asked or waited: a refusal would be a false one.
-function retryWhileFree(
-  request: LockRequest,
-  again = () => acquireNow(request, false),
-): Lock | FileLocks {
+function retryWhileFree(request: LockRequest): Lock | FileLocks {
   const started = performance.now();
   let tried = false;
   for (let retry = 0; ; retry++) {
@@ -255,7 +232,7 @@ function retryWhileFree(
     const inGrace = !named && performance.now() - started < grace;
     if (locks.held || locks.tried ? !inGrace : retry >= RETRIES) return locks;
     if (locks.held || locks.tried) Atomics.wait(NEVER, 0, 0, 1);
-    const lock = again();
+    const lock = acquireNow(request, false);
     if (lock !== undefined) return lock;
   }
 }

@@ -31,6 +31,8 @@ export interface Native {
     endless: boolean,
   ): number | Failure;
   collect(ticket: number, milliseconds: number): number | Failure;
+  /** Its time is up: it is settled in a moment, as `HELD` where the lock still is. */
+  expire(ticket: number): void;
   withdraw(ticket: number): void;
   release(lock: number): void;
   isCurrent(lock: number): boolean;

@@ -2,7 +2,7 @@
 
 import { createRequire } from 'node:module';
 import { onAbort } from './cancel.js';
-import { DEADLOCK, type Failure, native, PENDING } from './native.js';
+import { DEADLOCK, type Failure, HELD, native, PENDING } from './native.js';
 import type { LockRequest } from './request.js';
 
 /** The outcomes of a wait that got neither a lock nor a failure. */
@@ -18,6 +18,12 @@ type Outcome = Result | typeof TIMED_OUT | typeof CANCELLED;
  * main thread's and all asynchronous ones sleep until something happens.
  */
 const WORKER_SLICE = 4;
+
+/**
+ * How long a wait whose time is up may take to end, in milliseconds. It takes microseconds, unless
+ * the thread that waits in the kernel does not get out of there (a file system that hangs).
+ */
+const ENDING_TIME = 1000;
 
 /**
  * Joins the line and resolves to what `accept` makes of what the native part grants, a lock or a
@@ -40,7 +46,7 @@ export function waitAsync<T>(
     const settled = (result: Outcome) => {
       leave();
       try {
-        resolve(accept(result));
+        resolve(accept(result === HELD ? TIMED_OUT : result));
       } catch (error) {
         reject(error);
       }
@@ -56,7 +62,10 @@ export function waitAsync<T>(
       });
     }
     if (wait !== true) {
-      timer = setTimeout(() => settled(timeUp(ticket)), wait);
+      timer = setTimeout(() => {
+        timer = setTimeout(() => settled(giveUp(ticket)), ENDING_TIME);
+        native().expire(ticket);
+      }, wait);
     }
   });
 }
@@ -77,14 +86,19 @@ export function waitSync(request: LockRequest, wait: true | number): Result | ty
     const slice = isMainThread ? left : Math.min(left, WORKER_SLICE);
     const result = native().collect(ticket, Number.isFinite(slice) ? slice : -1);
     if (result !== PENDING) return result;
-    if (left === 0) return timeUp(ticket);
+    if (left === 0) break;
   }
+  native().expire(ticket);
+  const result = native().collect(ticket, ENDING_TIME);
+  if (result === HELD) return TIMED_OUT;
+  return result === PENDING ? giveUp(ticket) : result;
 }
 
-// The lock may have been granted in time, to a thread that was too busy to hear of it.
-function timeUp(ticket: number): Result | typeof TIMED_OUT {
-  const granted = native().collect(ticket, 0);
-  if (granted !== PENDING) return granted;
+function giveUp(ticket: number): Result | typeof TIMED_OUT {
+  // It may have ended, and this thread was too busy to hear of it.
+  const result = native().collect(ticket, 0);
+  if (result === HELD) return TIMED_OUT;
+  if (result !== PENDING) return result;
   native().withdraw(ticket);
   return TIMED_OUT;
 }

@@ -200,6 +200,16 @@ describe('the lock file is replaced', () => {
       expect(tryLock('bot', options)).toBeNull();
     },
   );
+
+  test('a wait whose time is up gets no new one beside the holder of the old one', async () => {
+    const options = { directory: freshDirectory() };
+    const held = lockSync('bot', options);
+    const waiting = lock('bot', { ...options, wait: 50 });
+    await waitUntil(() => inspect('bot', options).waiters === 1);
+    rmSync(lockPath('bot', options));
+    await expect(waiting).rejects.toMatchObject({ code: 'LOCK_TIMEOUT' });
+    held.release();
+  });
 });
 
 describe('a file that is changed while others wait for its lock', () => {

@@ -22,6 +22,7 @@ void check(bool holds, const char* what);
 void not_run(const std::string& why);
 
 constexpr int kShortMs = 100;
+constexpr int kLongMs = 30000;
 
 std::shared_ptr<Ticket> wait_for_lock(const std::string& path, Mode mode = Mode::exclusive,
                                       bool synchronous = false);

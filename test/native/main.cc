@@ -73,6 +73,27 @@ void waits(const std::string& path) {
   const auto timed = wait_for_lock(path, Mode::exclusive, true);
   check(!collect(timed, kShortMs), "a synchronous wait runs out of time");
   withdraw(timed);
+  const auto late = wait_for_lock(path);
+  check(!settles(late, kShortMs), "it waits again");
+  expire(late);
+  Outcome end;
+  check(settles(late, kLongMs) && take(late, end) && end.status == Status::held,
+        "a wait ends when its time is up");
+  const auto front = wait_for_lock(path);
+  const auto behind = wait_for_lock(path, Mode::shared);
+  expire(behind);
+  check(settles(behind, kShortMs) && take(behind, end) && end.status == Status::held,
+        "behind others at once");
+  expire(front);
+  release(outcome.handle);
+  check(settles(front, kLongMs) && take(front, end), "in any case");
+  if (end.status == Status::acquired) release(end.handle);
+  const auto lucky = wait_for_lock(path);
+  expire(lucky);
+  check(granted(lucky, end), "and takes what is free");
+  release(end.handle);
+  outcome = try_acquire(path, Mode::exclusive);
+  check(outcome.status == Status::acquired, "nothing is left of them");
 
   const auto reader = wait_for_lock(path, Mode::shared);
   const auto other = wait_for_lock(path, Mode::shared);
@@ -151,7 +172,6 @@ bool settles(const std::shared_ptr<Ticket>& ticket, int milliseconds) {
 }
 
 bool granted(const std::shared_ptr<Ticket>& ticket, Outcome& outcome) {
-  constexpr int kLongMs = 5000;
   return settles(ticket, kLongMs) && take(ticket, outcome) && outcome.status == Status::acquired;
 }
 

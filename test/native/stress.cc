@@ -85,8 +85,22 @@ class Asker final : public Owner, public Observer {
       if (outcome.status != Status::acquired) std::abort();
       hold(place, mode, outcome, random);
     } else {
+      if (random() % 2 == 0) end_in_time(place, mode, ticket, random);
       withdraw(ticket);
       ++g_counts.withdrawn;
+    }
+  }
+
+  // As a wait whose time is up does, which is given up where that does not help.
+  void end_in_time(Place& place, Mode mode, const std::shared_ptr<Ticket>& ticket,
+                   std::minstd_rand& random) {
+    expire(ticket);
+    Outcome outcome;
+    if (!collect(ticket, random() % 2) || !take(ticket, outcome)) return;
+    if (outcome.status == Status::acquired) {
+      hold(place, mode, outcome, random);
+    } else if (outcome.status != Status::held) {
+      std::abort();
     }
   }
 
