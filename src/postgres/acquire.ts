@@ -1,8 +1,8 @@
 // Acquiring: one attempt, or a place in the server's line.
 
 import { onAbort } from '../cancel.js';
-import { LockTypeError } from '../errors.js';
-import { refusalsAreHeard, tellRefused, tellWaited } from '../events.js';
+import { type LockHeldError, LockTypeError } from '../errors.js';
+import { tellRefused, tellWaited } from '../events.js';
 import {
   errorOf,
   isMadeMeanwhile,
@@ -11,7 +11,7 @@ import {
   UNIQUE_VIOLATION,
 } from './failure.js';
 import { Lock, type Request } from './lock.js';
-import { heldError, timeoutError } from './refusal.js';
+import { heldError, isFree, timeoutError } from './refusal.js';
 import { unlock } from './release.js';
 import { type Row, Session } from './session.js';
 import { grantValues, MIGRATION, OTHER_NAME, RESERVE, statement, TABLES_EXIST } from './table.js';
@@ -19,6 +19,9 @@ import type { LockOptions, ServerOptions } from './types.js';
 
 /** What is asked for, before it is known where. */
 export type Wish = Omit<Request, 'path'>;
+
+/** How often a refusal is checked once more whose holder has gone, before it is told without one. */
+const RETRIES = 8;
 
 /**
  * Acquires on a session of the lock's own, which ends with it; `null` where the lock is held and
@@ -35,12 +38,15 @@ export async function acquireAlone(
   // That ends the question which the server is at, and gives a grant back.
   const forget = signal && onAbort(signal, () => void session.close());
   try {
-    const lock = await attempt(session, request, leave);
-    if (signal?.aborted === true) await lock?.release();
+    const again = () => attempt(session, request, leave);
+    let lock: Lock | LockHeldError | undefined = await again();
+    if (lock === undefined && wait === false) {
+      lock = await retryOrRefuse(session, request, again, signal);
+    }
+    if (signal?.aborted === true && lock instanceof Lock) await lock.release();
     signal?.throwIfAborted();
-    if (lock !== undefined) return lock;
-    if (wait === false) throw await refuse(session, request);
-    signal?.throwIfAborted();
+    if (lock instanceof Lock) return lock;
+    if (wait === false) throw lock;
     forget?.();
     return await waitInLine(session, request, wait, signal, leave);
   } catch (error) {
@@ -73,16 +79,26 @@ export async function attempt(
   return new Lock(request, BigInt(row.token as string), session, 0, leave);
 }
 
-/** The error of a refusal, which is told. */
-export async function refuse(session: Session, request: Request): Promise<Error> {
-  const error = await heldError(session, request);
-  tellRefused(request, 0, () => error.holder);
-  return error;
-}
-
-/** Tells of a refusal without an error; the server is asked for the holder only where somebody listens. */
-export async function tellOfRefusal(session: Session, request: Request): Promise<void> {
-  if (refusalsAreHeard()) await refuse(session, request);
+/**
+ * The error of a refusal, which is told; or what `again` acquires, where the server names no holder any
+ * more: the lock was freed between the two questions, and the refusal would be a false one.
+ */
+export async function retryOrRefuse<T>(
+  session: Session,
+  request: Request,
+  again: () => Promise<T | undefined>,
+  signal?: AbortSignal,
+): Promise<T | LockHeldError> {
+  for (let retry = 0; ; retry++) {
+    signal?.throwIfAborted();
+    const error = await heldError(session, request);
+    if (!isFree(error) || retry >= RETRIES) {
+      tellRefused(request, 0, () => error.holder);
+      return error;
+    }
+    const acquired = await again();
+    if (acquired !== undefined) return acquired;
+  }
 }
 
 async function waitInLine(

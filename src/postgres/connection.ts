@@ -1,10 +1,11 @@
 // Symbol.asyncDispose, also for a program whose own target is older.
 /// <reference lib="esnext.disposable" preserve="true" />
 import { LockHeldError } from '../errors.js';
+import { refusalsAreHeard } from '../events.js';
 import { checkInput, type OptionName } from '../options.js';
 import type { PostgresStatus } from '../types.js';
 import { holdWhile } from '../with.js';
-import { acquireAlone, attempt, refuse, tellOfRefusal, type Wish } from './acquire.js';
+import { acquireAlone, attempt, retryOrRefuse, type Wish } from './acquire.js';
 import { errorOf } from './failure.js';
 import { listOn, statusOn } from './inspect.js';
 import { keyOf } from './key.js';
@@ -41,15 +42,14 @@ export class Connection {
     checked.signal?.throwIfAborted();
     const wish = await wishOf(name, checked);
     // Which hears an abort with the server's answer: other locks are on the same session.
-    const lock = await this.#attempt(wish).catch((error) => {
+    const lock = await this.#acquire(wish, !checked.wait, checked.signal).catch((error) => {
       checked.signal?.throwIfAborted();
       throw error;
     });
     if (checked.signal?.aborted && lock instanceof Lock) await lock.release();
     checked.signal?.throwIfAborted();
     if (lock instanceof Lock) return lock;
-    const another = lock === 'own' && wish.shared;
-    if (!another && !checked.wait) throw await refuse(this.#session, this.#request(wish));
+    if (lock instanceof LockHeldError) throw lock;
     return await acquireAlone(this.#server, wish, checked);
   }
 
@@ -57,12 +57,10 @@ export class Connection {
   async tryLock(name: string, options: TryLockOptions = {}): Promise<Lock | null> {
     const checked = checkInput(name, options, TRY_OPTIONS);
     const wish = await wishOf(name, checked);
-    const lock = await this.#attempt(wish);
-    if (lock instanceof Lock) return lock;
-    if (lock === 'own' && wish.shared)
-      return await nullIfHeld(acquireAlone(this.#server, wish, {}));
-    await tellOfRefusal(this.#session, this.#request(wish));
-    return null;
+    // The server is asked for the holder only where somebody listens.
+    const lock = await this.#acquire(wish, refusalsAreHeard());
+    if (lock === 'another') return await nullIfHeld(acquireAlone(this.#server, wish, {}));
+    return lock instanceof Lock ? lock : null;
   }
 
   /** As `withLock` of this module. */
@@ -110,19 +108,30 @@ export class Connection {
     await this.close();
   }
 
-  // `own`: it is this very session that holds it, or asks for it.
-  async #attempt(wish: Wish): Promise<Lock | 'held' | 'own'> {
-    const { key } = wish;
+  // `undefined`: it is held, and nobody was asked by whom.
+  async #acquire(
+    wish: Wish,
+    asks: boolean,
+    signal?: AbortSignal,
+  ): Promise<Lock | 'another' | LockHeldError | undefined> {
+    const again = () => this.#attempt(wish);
+    const lock = await again();
+    if (lock !== undefined || !asks) return lock;
+    return await retryOrRefuse(this.#session, this.#request(wish), again, signal);
+  }
+
+  // `another`: a reader's, of which this very session has one, or asks for one.
+  async #attempt(wish: Wish): Promise<Lock | 'another' | undefined> {
+    const { key, shared } = wish;
     // One that is over holds nothing, and says so when it is asked.
-    if (this.#keys.has(key) && !this.#session.isOver) return 'own';
+    if (this.#keys.has(key) && !this.#session.isOver) return shared ? 'another' : undefined;
     this.#keys.add(key);
-    const request = this.#request(wish);
     let lock: Lock | undefined;
     try {
-      lock = await attempt(this.#session, request, async () => {
+      lock = await attempt(this.#session, this.#request(wish), async () => {
         this.#keys.delete(key);
       });
-      return lock ?? 'held';
+      return lock;
     } finally {
       if (lock === undefined) this.#keys.delete(key);
     }

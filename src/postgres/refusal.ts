@@ -13,6 +13,11 @@ export async function heldError(session: Session, request: Request): Promise<Loc
   return heldBy(nameHolder(details.holder), details);
 }
 
+/** Whether the server was asked who holds it, and names nobody: the lock has been freed since. */
+export function isFree({ holder, unknown }: LockHeldError): boolean {
+  return holder === undefined && unknown.length === 0;
+}
+
 export async function timeoutError(
   session: Session,
   request: Request,

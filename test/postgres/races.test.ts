@@ -3,8 +3,8 @@ import { execFileSync } from 'node:child_process';
 import diagnostics from 'node:diagnostics_channel';
 import { join } from 'node:path';
 import pg from 'pg';
-import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
-import { connect, lock, tryLock, withLock } from '../../dist/postgres.js';
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
+import { connect, type Lock, lock, tryLock, withLock } from '../../dist/postgres.js';
 import { freshName } from '../support/scratch.js';
 import { BINARIES, Server } from './support/server.js';
 import { nothingLeft } from './support/settled.js';
@@ -18,24 +18,37 @@ beforeAll(async () => {
 });
 afterAll(() => server.stop());
 
-/** Makes clients that call `meanwhile` before a statement that matches is sent. */
-const clients = (statement: RegExp, meanwhile: () => void) => () => {
+/** Makes clients that call `meanwhile` before a statement that matches is sent; it is sent after that. */
+const clients = (statement: RegExp, meanwhile: () => unknown) => () => {
   const client = new pg.Client({ ...at, application_name: 'kernel-lock' });
   const query = client.query.bind(client) as (config: { text: string }) => Promise<unknown>;
   return Object.assign(client, {
     query: (config: { text: string }) => {
-      if (statement.test(config.text)) meanwhile();
-      return query(config);
+      const done = statement.test(config.text) ? meanwhile() : undefined;
+      return done instanceof Promise ? done.then(() => query(config)) : query(config);
     },
   });
 };
+
+/** Makes clients that send `text` instead of a statement that matches. */
+const clientsThatAsk = (text: string, statement: RegExp) => () => {
+  const client = new pg.Client({ ...at, application_name: 'kernel-lock' });
+  const query = client.query.bind(client) as (config: { text: string }) => Promise<unknown>;
+  return Object.assign(client, {
+    query: (config: { text: string }) =>
+      query(statement.test(config.text) ? { ...config, text } : config),
+  });
+};
+
+/** Who holds a lock is asked with this. */
+const WHO_HOLDS = /FROM pg_locks l LEFT JOIN/;
 
 const enough = new Error('enough');
 
 /** What is told from now on, by its channel. */
 function events(): string[] {
   const told: string[] = [];
-  for (const event of ['acquired', 'released', 'lost']) {
+  for (const event of ['acquired', 'refused', 'released', 'lost']) {
     const hear = () => told.push(event);
     diagnostics.subscribe(`kernel-lock:${event}`, hear);
     onTestFinished(() => void diagnostics.unsubscribe(`kernel-lock:${event}`, hear));
@@ -76,6 +89,92 @@ test('a signal that aborts while a connection asks is heard', async () => {
   await nothingLeft(server);
 });
 
+describe('the holder releases after a refusal, before it is asked who holds the lock', () => {
+  test.each<[string, (name: string, client: () => pg.Client) => Promise<Lock | null>]>([
+    ['lock', (name, client) => lock(name, { client })],
+    ['tryLock', (name, client) => tryLock(name, { client })],
+    ['lock of a connection', async (name, client) => await (await shared(client)).lock(name)],
+    ['tryLock of a connection', async (name, client) => await (await shared(client)).tryLock(name)],
+  ])('%s acquires', async (_, acquire) => {
+    const told = events();
+    const holder = await lock(freshName(), at);
+    const mine = await acquire(
+      holder.name,
+      clients(WHO_HOLDS, () => holder.release()),
+    );
+    expect(mine?.held).toBe(true);
+    await mine?.release();
+    expect(told).toEqual(['acquired', 'released', 'acquired', 'released']);
+  });
+
+  test('a reader acquires beside another reader', async () => {
+    const name = freshName();
+    const writer = await lock(name, at);
+    let first: Promise<Lock> | undefined;
+    const connection = await shared(
+      clients(WHO_HOLDS, async () => {
+        await writer.release();
+        first ??= connection.lock(name, { shared: true });
+        first.catch(() => {}); // told below
+      }),
+    );
+    const second = await connection.lock(name, { shared: true });
+    const readers = [await first, second];
+    expect(readers.map((reader) => reader?.held)).toEqual([true, true]);
+    for (const reader of readers) await reader?.release();
+  });
+
+  test('a wait whose time ran out was refused all the same', async () => {
+    const told = events();
+    const holder = await lock(freshName(), at);
+    const client = clients(WHO_HOLDS, () => holder.release());
+    await expect(lock(holder.name, { client, wait: 20 })).rejects.toMatchObject({
+      code: 'LOCK_TIMEOUT',
+      holder: undefined,
+      unknown: [],
+    });
+    expect(told).toEqual(['acquired', 'released', 'refused']);
+    await nothingLeft(server);
+  });
+
+  /** A connection that ends with the test. */
+  async function shared(client: () => pg.Client) {
+    const connection = await connect({ client });
+    onTestFinished(async () => {
+      await connection.close();
+      await nothingLeft(server);
+    });
+    return connection;
+  }
+});
+
+test('a connection that releases a lock acquires it at once', async () => {
+  await using connection = await connect(at);
+  const held = await connection.lock(freshName());
+  const released = held.release();
+  const next = await connection.lock(held.name);
+  expect(next.token).toBe(held.token + 1n);
+  await released;
+  await next.release();
+  await connection.close();
+  await nothingLeft(server);
+});
+
+test.each([
+  ['can not say', 'SELECT $1::bigint / 0', ['division by zero']],
+  ['never names anybody', 'SELECT $1::bigint WHERE false', []],
+])('a refusal stands where the server %s who holds the lock', async (_, text, unknown) => {
+  const holder = await lock(freshName(), at);
+  const client = clientsThatAsk(text, WHO_HOLDS);
+  await expect(lock(holder.name, { client })).rejects.toMatchObject({
+    code: 'LOCK_HELD',
+    message: expect.stringContaining('could not be identified'),
+    unknown,
+  });
+  await holder.release();
+  await nothingLeft(server);
+});
+
 test('a connection that is closed while it asks leaves no lock that thinks it is held', async () => {
   let close = () => {};
   const client = clients(/pg_try_advisory_lock/, () => close());
@@ -95,16 +194,9 @@ test('a connection that is closed while it asks leaves no lock that thinks it is
 
 test('a release that the server refuses ends the session', async () => {
   let backend = 0;
-  const fail = clients(/pg_advisory_unlock/, () => {});
-  const client = () => {
-    const made = fail();
-    const query = made.query;
-    return Object.assign(made, {
-      query: (config: { text: string }) =>
-        query(/pg_advisory_unlock/.test(config.text) ? { text: 'SELECT 1 / 0' } : config),
-    });
-  };
-  const connection = await connect({ client });
+  const connection = await connect({
+    client: clientsThatAsk('SELECT $1::bigint / 0', /pg_advisory_unlock/),
+  });
   const [held, other] = [await connection.lock(freshName()), await connection.lock(freshName())];
   [backend = 0] = await server.sessions();
   expect(backend).toBeGreaterThan(0);
