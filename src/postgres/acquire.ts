@@ -113,8 +113,8 @@ async function waitInLine(
   const waitedMs = () => performance.now() - started;
   const end = await endOfWait(answer, wait, signal);
   answer.catch(() => {}); // may fail while it is being cancelled
-  const silent = end !== 'answered' && !(await session.cancel());
-  if (silent || end === 'cancelled') await session.close(); // which gives a late grant back
+  const inDoubt = end !== 'answered' && !(await session.cancel());
+  if (inDoubt || end === 'cancelled') await session.close(); // which gives a late grant back
   if (end === 'cancelled') {
     tellWaited(request, 'cancelled', waitedMs());
     throw signal?.reason;
@@ -122,18 +122,20 @@ async function waitInLine(
   try {
     // Also one that came as the time ran out.
     const { token } = await answer;
-    tellWaited(request, 'acquired', waitedMs());
-    return new Lock(request, BigInt(token as string), session, waitedMs(), leave);
+    if (!inDoubt) {
+      tellWaited(request, 'acquired', waitedMs());
+      return new Lock(request, BigInt(token as string), session, waitedMs(), leave);
+    }
   } catch (error) {
     if (end !== 'timeout') {
       tellWaited(request, 'failed', waitedMs());
       throw error;
     }
-    const timeout = await timeoutError(session, request, wait);
-    tellWaited(request, 'timeout', waitedMs());
-    tellRefused(request, waitedMs(), () => timeout.holder);
-    throw timeout;
   }
+  const timeout = await timeoutError(session, request, wait);
+  tellWaited(request, 'timeout', waitedMs());
+  tellRefused(request, waitedMs(), () => timeout.holder);
+  throw timeout;
 }
 
 function endOfWait(

@@ -120,12 +120,12 @@ export function destroy(client: Client): void {
 
 /**
  * Asks the server to cancel what this client's session is doing. That takes a connection of its own,
- * but no session: a server that is full does it too. Resolves when the server has taken note, or was
- * not there; it gets `limit` milliseconds.
+ * but no session: a server that is full does it too. `true` when the server has taken note: it hangs up
+ * then. It gets `limit` milliseconds; after `false` it may still do it, whatever the session does by then.
  */
-export async function cancelQuery(client: Client, limit: number): Promise<void> {
+export async function cancelQuery(client: Client, limit: number): Promise<boolean> {
   const { host = '', port = 5432, processID, secretKey, connection } = client;
-  if (processID == null || secretKey == null) return;
+  if (processID == null || secretKey == null) return false;
   // The very server that the session is with: a name may stand for several.
   const { remoteAddress, remotePort } = connection?.stream ?? {};
   const { connect } = await import('node:net');
@@ -138,11 +138,16 @@ export async function cancelQuery(client: Client, limit: number): Promise<void> 
   message.writeInt32BE(CANCEL_REQUEST, 4);
   message.writeInt32BE(processID, 8);
   message.writeInt32BE(secretKey, 12);
+  let noted = false;
   await new Promise<void>((resolve) => {
     socket.setTimeout(limit, () => socket.destroy());
     socket.on('error', () => {});
+    socket.on('end', () => {
+      noted = true;
+    });
     socket.on('close', () => resolve());
     socket.on('connect', () => socket.end(message));
     socket.resume();
   });
+  return noted;
 }

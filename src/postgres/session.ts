@@ -193,10 +193,13 @@ export class Session {
     this.#dependents.delete(dependent);
   }
 
-  /** Cancels what the server is doing for this session. `false`: that has not ended in time. */
+  /**
+   * Cancels what the server is doing for this session. `false`: that has not ended in time, or what it does
+   * next may be cancelled instead.
+   */
   async cancel(): Promise<boolean> {
-    await cancelQuery(this.#client, CANCEL_TIMEOUT);
-    return await endsWithin(this.#turn, CANCEL_TIMEOUT);
+    const noted = await cancelQuery(this.#client, CANCEL_TIMEOUT);
+    return noted && (await endsWithin(this.#turn, CANCEL_TIMEOUT));
   }
 
   /** Ends the session, and so releases what it holds. Never rejects. */

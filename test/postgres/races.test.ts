@@ -1,6 +1,7 @@
 // What happens in the moments between: a client that does one thing more when a statement goes by.
 import { execFileSync } from 'node:child_process';
 import diagnostics from 'node:diagnostics_channel';
+import type { Socket } from 'node:net';
 import { join } from 'node:path';
 import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
@@ -441,6 +442,31 @@ test.each(['lock', 'connection'])(
     await nothingLeft(own);
   },
 );
+
+test('a wait that the server cancels late has no lock, whose session that would hit', async () => {
+  const holder = await lock(freshName(), at);
+  const told = events();
+  let cancels = (_: unknown) => {};
+  onTestFinished(() => {
+    diagnostics.unsubscribe('net.client.socket', cancels);
+    server.signal('SIGCONT');
+  });
+  // The postmaster is stopped, and the server's sessions go on: the lock is granted once the cancellation
+  // was sent.
+  const client = clients(/SELECT pg_advisory_lock/, () => {
+    server.signal('SIGSTOP');
+    cancels = (message) => {
+      const { socket } = message as { socket: Socket };
+      socket.once('finish', () => void holder.release());
+    };
+    diagnostics.subscribe('net.client.socket', cancels);
+  });
+  const late = lock(holder.name, { client, wait: 20 });
+  await expect(late).rejects.toMatchObject({ code: 'LOCK_TIMEOUT' });
+  server.signal('SIGCONT');
+  await nothingLeft(server);
+  expect(told.sort()).toEqual(['refused', 'released']);
+});
 
 test('an abort that a connection hears with an error is told as the abort', async () => {
   const controller = new AbortController();
