@@ -63,10 +63,23 @@ function statusOf(path: string, name: string, rows: readonly Row[]): PostgresSta
 }
 
 const ownHolders = new WeakSet<PostgresHolder>();
+const starts = new WeakMap<PostgresHolder, string | null>();
 
 /** Whether the holder's session is one of this thread. */
 export function isOwn(holder: PostgresHolder): boolean {
   return ownHolders.has(holder);
+}
+
+/** When the holder's session started; `null` where this role is not told. */
+export function startOf(holder: PostgresHolder): string | null {
+  return starts.get(holder) ?? null;
+}
+
+/** Whether it is one session: a process of the server, with the moment of its start. In doubt, it is. */
+export function isSame(one: PostgresHolder, other: PostgresHolder): boolean {
+  if (one.backendPid !== other.backendPid) return false;
+  const [start, otherStart] = [startOf(one), startOf(other)];
+  return start === null || otherStart === null || start === otherStart;
 }
 
 function holderOf(row: Row): PostgresHolder {
@@ -90,6 +103,7 @@ function holderOf(row: Row): PostgresHolder {
     token: own.token == null ? undefined : BigInt(own.token),
     source: 'server',
   };
+  starts.set(holder, row.start ?? null);
   if (isOurs(row)) ownHolders.add(holder);
   return holder;
 }

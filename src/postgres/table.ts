@@ -152,7 +152,8 @@ function sessions(recorded: boolean): string {
     ${recorded ? RECORD : ''}`;
 }
 
-/** Ends the session $2, if it holds the lock with the key $1. */
+/** Ends the session of the process $2 that started at $3 (where that is known), if it holds the key $1. */
 export const TERMINATE = `SELECT l.pid AS backend, pg_terminate_backend(l.pid) AS sent
   FROM pg_locks l WHERE ${ADVISORY} AND ${KEY} = $1::bigint AND l.granted
-  AND l.pid = $2::integer`;
+  AND l.pid = $2::integer AND ($3::timestamptz IS NULL OR EXISTS (
+    SELECT FROM pg_stat_activity a WHERE a.pid = l.pid AND a.backend_start = $3::timestamptz))`;

@@ -3,7 +3,7 @@
 import { LockDeadlockError, LockPathError, LockTimeoutError } from '../errors.js';
 import type { PostgresHolder } from '../types.js';
 import { INSUFFICIENT_PRIVILEGE, sqlStateOf } from './failure.js';
-import { isOwn, statusOn } from './inspect.js';
+import { isOwn, isSame, startOf, statusOn } from './inspect.js';
 import type { Session } from './session.js';
 import { TERMINATE } from './table.js';
 
@@ -47,8 +47,7 @@ export async function terminateOn(
     successors: now.filter((holder) => !isIncumbent(holder)),
     refusal,
   });
-  const pids = holders.map(({ backendPid }) => backendPid);
-  const isIncumbent = ({ backendPid }: PostgresHolder) => pids.includes(backendPid);
+  const isIncumbent = (now: PostgresHolder) => holders.some((first) => isSame(first, now));
   if (holders.length === 0) return ended('none', []);
   if (holders.some((holder) => isOwn(holder) || String(holder.backendPid) === session.backend)) {
     throw new LockDeadlockError(`This process holds '${name}' itself; release it instead`, {
@@ -58,10 +57,11 @@ export async function terminateOn(
   }
   const refused = new Set<number>();
   let refusal: Error | undefined;
-  for (const pid of pids) {
+  for (const holder of holders) {
+    const { backendPid: pid } = holder;
     // One by one: a refusal ends the statement.
     try {
-      await session.query({ text: TERMINATE, values: [key, pid] });
+      await session.query({ text: TERMINATE, values: [key, pid, startOf(holder)] });
     } catch (cause) {
       if (sqlStateOf(cause) !== INSUFFICIENT_PRIVILEGE) throw cause;
       refused.add(pid);

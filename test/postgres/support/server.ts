@@ -47,19 +47,27 @@ export class Server {
     /** The data directory. */
     readonly data: string,
     readonly port: number,
+    readonly prefix: string[],
   ) {}
 
-  /** A new cluster, started; `settings` as in postgresql.conf. */
-  static async start(settings: Record<string, string | number> = {}): Promise<Server> {
+  /** A new cluster, started; `settings` as in postgresql.conf, `prefix` a command that runs it elsewhere. */
+  static async start(
+    settings: Record<string, string | number> = {},
+    prefix: string[] = [],
+  ): Promise<Server> {
     const data = serverDirectory('pg');
     const options = ['--no-sync', '--no-instructions', '--auth=trust', '--username=postgres'];
     await run(...asServer(join(BINARIES, 'initdb'), ['-D', data, ...options]));
-    return await Server.over(data, settings);
+    return await Server.over(data, settings, prefix);
   }
 
   /** A cluster that is there already: a standby's. */
-  static async over(data: string, settings: Record<string, string | number> = {}): Promise<Server> {
-    const server = new Server(data, await freePort());
+  static async over(
+    data: string,
+    settings: Record<string, string | number> = {},
+    prefix: string[] = [],
+  ): Promise<Server> {
+    const server = new Server(data, await freePort(), prefix);
     const all = {
       listen_addresses: '127.0.0.1',
       port: server.port,
@@ -84,9 +92,15 @@ export class Server {
     return this.#process?.pid as number;
   }
 
+  /** When the child of the test has ended. */
+  get ended(): Promise<void> {
+    return this.#ended;
+  }
+
   async boot(): Promise<void> {
     const [command, args] = asServer(join(BINARIES, 'postgres'), ['-D', this.data]);
-    const child = spawn(command, args, { stdio: ['ignore', 'ignore', 'pipe'] });
+    const [first = '', ...rest] = [...this.prefix, command, ...args];
+    const child = spawn(first, rest, { stdio: ['ignore', 'ignore', 'pipe'] });
     let log = '';
     child.stderr.setEncoding('utf8').on('data', (text) => {
       log += text;
