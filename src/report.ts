@@ -165,7 +165,7 @@ export const NOT_ACQUIRED = 'NOT_ACQUIRED';
  * `option` is how a user asks for that.
  */
 export function stillRunning(
-  { remaining, asked: addressed, refusals }: Termination,
+  { remaining, asked: addressed, refusals, missed }: Termination,
   force: boolean,
   option: string,
 ): string {
@@ -192,6 +192,8 @@ export function stillRunning(
   if (deaf.length > 0) {
     reasons.push(`${pids(deaf)} ${force ? 'got SIGKILL and has not ended yet' : 'did not stop'}`);
   }
+  const quick = seen.filter(({ pid }) => missed.has(pid));
+  if (quick.length > 0) reasons.push(`${pids(quick)} ${TAKES_TURNS}`);
   if (reasons.length === 0) reasons.push(`${pids(seen)} ${LEFT_ALONE}`);
   const advice = `${option} would send SIGKILL, which can not be ignored`;
   const helps = !force && asked.some(({ pid }) => pid !== FIRST_PROCESS);
@@ -200,6 +202,8 @@ export function stillRunning(
 
 const LEFT_ALONE =
   'holds it by the word of the lock table alone, and was left alone: end it by hand';
+const TAKES_TURNS =
+  'had let go of it each time it was to be signalled, and has acquired it again: try once more';
 const HAS_IT_FROM_A_STRANGER =
   'holds a descriptor of the lock that it did not acquire, and was left alone: end it by hand';
 const WINDOWS_CAN_NOT_ASK =

@@ -46,6 +46,8 @@ export interface Termination {
   asked: ReadonlySet<number>;
   /** Who of those could not be signalled, and why. */
   refusals: Map<number, SystemFailure>;
+  /** Who had let go of it, or ended, whenever it was to be signalled: so far it was not. */
+  missed: ReadonlySet<number>;
   /** Who has acquired it since. They are left alone. */
   successors: Holder[];
   /** Why something of this is not known; see `LockStatus.unknown`. */
@@ -125,6 +127,8 @@ export async function terminate(name: string, options: KillOptions = {}): Promis
   const { holders } = statusOf(name, path, first);
   const asked = new Set<number>();
   const refusals: Termination['refusals'] = new Map();
+  const missed = new Set<number>();
+  let seen = false;
   const ended = (outcome: Termination['outcome'], locks: FileLocks): Termination => {
     const remaining = locks.holders.filter(({ caller }) => isIncumbent(caller));
     const others = locks.holders.filter(({ caller }) => !isIncumbent(caller));
@@ -134,6 +138,7 @@ export async function terminate(name: string, options: KillOptions = {}): Promis
       remaining: statusOf(name, path, { ...locks, holders: remaining }).holders,
       asked,
       refusals,
+      missed,
       successors:
         others.length === 0 ? [] : statusOf(name, path, { ...locks, holders: others }).holders,
       unknown: locks.unknown ?? [],
@@ -149,15 +154,22 @@ export async function terminate(name: string, options: KillOptions = {}): Promis
     const byOthers = !hasUnnamed && locks.callers.length > 0 && !locks.callers.some(isIncumbent);
     if (!locks.held || byOthers) return ended('gone', locks);
     const targets = locks.holders.filter((one) => isIncumbent(one.caller) && !one.elsewhere);
+    seen ||= targets.length > 0;
     for (const pid of nextToAsk(targets, asked)) {
-      asked.add(pid);
       const heirs = holders.some((one) => one.pid === pid)
         ? []
         : targets.filter((target) => target.pid === pid);
       const found = statusOf(name, path, { ...locks, holders: heirs }).holders;
       const refused = signalHolder(pid, name, path, incumbent, signal);
+      // One that takes turns may hold it again at the next look.
+      if (refused === GONE) {
+        missed.add(pid);
+        continue;
+      }
+      missed.delete(pid);
+      asked.add(pid);
       if (refused === undefined) holders.push(...found);
-      if (refused !== undefined && refused !== GONE) refusals.set(pid, refused);
+      else refusals.set(pid, refused);
     }
     for (const pid of refusals.keys()) {
       if (!targets.some((target) => target.pid === pid)) refusals.delete(pid);
@@ -165,7 +177,7 @@ export async function terminate(name: string, options: KillOptions = {}): Promis
     const elapsed = performance.now() - started;
     // Somebody holds it who can't be found from here, and so can't be asked; a moment's grace,
     // because one that is ending has closed its descriptors already.
-    const unseen = asked.size === 0 && elapsed > UNSEEN_GRACE;
+    const unseen = !seen && elapsed > UNSEEN_GRACE;
     const onlyRefused = targets.length > 0 && targets.every(({ pid }) => refusals.has(pid));
     const timeIsUp = elapsed >= timeout;
     if (unseen || onlyRefused || (timeIsUp && refusals.size > 0)) return ended('denied', locks);

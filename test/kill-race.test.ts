@@ -1,12 +1,15 @@
 // The holder dies, and its pid is given to somebody else, while a killer stands between two system
 // calls. A PID namespace of the test's own lets it say which pid comes next.
 import { describe, expect, type TestContext, test } from 'vitest';
+import { Actor } from './support/actor.js';
 import { requireProgram, requireRoot } from './support/requires.js';
 import { CLI, isAlive, REPOSITORY, run, start } from './support/run.js';
 import { freshDirectory } from './support/scratch.js';
 
 const NAMESPACE = ['--pid', '--fork', '--mount-proc', '--kill-child'];
 const REUSE = `${REPOSITORY}test/support/reuse.mjs`;
+
+const KILLER = `${REPOSITORY}test/support/killer.mjs`;
 
 /** As on a kernel before 5.3. */
 const WITHOUT_PIDFD = [
@@ -44,6 +47,39 @@ describe('on a kernel without pidfd, the pid is reused between the look and the 
     requireProgram(context, 'strace');
     const end = await reuse(context, 'pinProcess', successor, WITHOUT_PIDFD);
     expect(end).toEqual({ samePid: true, lives: true, told: true });
+  });
+});
+
+describe('a holder that takes turns has let go at the last look, and holds again at the next', () => {
+  /** What the killer is told, once that has happened to it. */
+  async function turn(actor: Actor, timeout: string) {
+    const directory = freshDirectory();
+    const held = await actor.lock('bot', { directory });
+    const args = [KILLER, 'pinProcess,unpinProcess', directory, timeout];
+    const killer = start(process.execPath, args, { stdio: ['pipe', 'pipe', 'pipe'] });
+    await killer.says('paused\n');
+    await actor.release(held);
+    killer.child.stdin?.write('.');
+    await killer.says('paused\npaused\n');
+    await actor.lock('bot', { directory });
+    killer.child.stdin?.end('.');
+    const { stdout } = await killer.finished;
+    return JSON.parse(stdout.replaceAll('paused\n', ''));
+  }
+
+  test('it is signalled then', async () => {
+    const actor = await Actor.start();
+    expect(await turn(actor, '20000')).toBe(true);
+    expect(await actor.ended).toBe('SIGKILL');
+  });
+
+  test('it is not told to have got a signal where the time is up', async () => {
+    const actor = await Actor.start();
+    expect(await turn(actor, '0')).toEqual({
+      code: 'LOCK_TIMEOUT',
+      message: `'bot' is still held: PID ${actor.pid} had let go of it each time it was to be signalled, and has acquired it again: try once more`,
+    });
+    expect(isAlive(actor.pid)).toBe(true);
   });
 });
 
