@@ -30,7 +30,7 @@ interface FileKey {
   unknown: readonly string[];
 }
 
-/** How often it is read anew where a reading has missed entries, to have each of them once. */
+/** How often it is read where a reading has missed entries, or is contradicted by a later look. */
 const MOST_READINGS = 3;
 
 /**
@@ -43,6 +43,7 @@ export class LockTable {
   #overlapping: Map<string, LockLine[]> | undefined;
   #showsAll: boolean | undefined;
   #pids: number[] | undefined;
+  #later: LockTable | undefined;
 
   constructor() {
     this.#lines = readTable();
@@ -55,10 +56,12 @@ export class LockTable {
     const file = this.#keyOf(path);
     if (file === undefined) return UNLOCKED;
     const { key, unknown } = file;
+    const anew = () => {
+      this.#later ??= new LockTable();
+      return this.#later.locksOn(path, readings - 1);
+    };
     const once = this.#lines.get(key);
-    if (once === undefined && this.#missed(key) && readings > 1) {
-      return new LockTable().locksOn(path, readings - 1);
-    }
+    if (once === undefined && this.#missed(key) && readings > 1) return anew();
     const lines = once ?? this.#overlapping?.get(key);
     if (lines === undefined) return this.#unseen(path, file);
     const all = lines.filter((line) => !line.waiting);
@@ -70,6 +73,9 @@ export class LockTable {
     const readers = shared ? [...this.#missedHolders(key), ...this.#orphans(path, file)] : [];
     const callers = [...new Set([...held, ...readers].map((line) => line.pid))];
     const holders = this.#holdersOf(path, file, callers);
+    // Descriptors are read later: who does not show the lock there has let go of it, or ended, as a rule.
+    const isConfirmed = holders.length > 0 && !holders.some((one) => one.elsewhere);
+    if (!isConfirmed && readings > 1) return anew();
     return {
       held: true,
       shared,

@@ -202,6 +202,69 @@ except filelock.Timeout:
   });
 });
 
+describe('who comes and goes between two looks of one who asks', () => {
+  const PAUSING = new URL('./support/pausing.mjs', import.meta.url).href;
+
+  /** How a command ends that stands still before it looks at `path` until `meanwhile` has happened. */
+  async function looking(
+    args: string[],
+    [path, time]: [string, number],
+    meanwhile: () => Promise<unknown>,
+  ) {
+    const pausing = `${PAUSING}?${new URLSearchParams({ path, time: `${time}` })}`;
+    const asker = start(process.execPath, ['--import', pausing, CLI, ...args], PIPES);
+    await asker.says('paused\n');
+    await meanwhile();
+    asker.child.stdin?.end('.');
+    const { status, stdout } = await asker.finished;
+    return { status, stdout: stdout.replace('paused\n', '') };
+  }
+
+  test.each(['release', 'kill'] as const)(
+    'the holder, by "%s": it is not said to be running',
+    async (how) => {
+      const { directory } = here();
+      for (const [args, end] of [
+        [['check', 'bot'], { status: 1, stdout: "Application 'bot': NOT RUNNING\n" }],
+        [['list'], { status: 0, stdout: expect.stringMatching(/^No lock is held/) }],
+      ] as const) {
+        const actor = await Actor.start();
+        const held = await actor.lock('bot', { directory });
+        const go = () => (how === 'kill' ? actor.kill() : actor.release(held));
+        const descriptors = `/proc/${actor.pid}/fd`;
+        const at = ['--directory', directory];
+        expect(await looking([...args, ...at], [descriptors, 1], go)).toEqual(end);
+        await actor.end();
+      }
+    },
+  );
+
+  test('the holder, for another one: that one is told', async () => {
+    const { directory } = here();
+    const [first, second] = [await Actor.start(), await Actor.start()];
+    const held = await first.lock('bot', { directory });
+    const args = ['check', 'bot', '--json', '--directory', directory];
+    const { stdout } = await looking(args, [`/proc/${first.pid}/fd`, 1], async () => {
+      await first.release(held);
+      await second.lock('bot', { directory });
+    });
+    expect(JSON.parse(stdout)).toMatchObject({ held: true, holders: [{ pid: second.pid }] });
+    expect(JSON.parse(stdout)).toMatchObject({ unknown: [] });
+  });
+
+  test('one of two readers: it is not told to be one', async () => {
+    const { directory } = here();
+    const options = { directory, shared: true };
+    const [first, second] = [await Actor.start(), await Actor.start()];
+    const held = await first.lock('bot', options);
+    await second.lock('bot', options);
+    const args = ['check', 'bot', '--json', '--directory', directory];
+    const go = () => first.release(held);
+    const { stdout } = await looking(args, [`/proc/${first.pid}/fd`, 1], go);
+    expect(JSON.parse(stdout)).toMatchObject({ shared: true, holders: [{ pid: second.pid }] });
+  });
+});
+
 describe('a holder whose descriptors do not show the lock', () => {
   const locked = `import fcntl, os, sys
 fd = os.open(sys.argv[1], eval(sys.argv[2]))
