@@ -70,10 +70,14 @@ export class LockTable {
     const tried = held.length < all.length;
     if (held.length === 0) return { ...this.#unseen(path, file), waiters, tried };
     const shared = held.some((line) => line.shared);
-    const readers = shared ? [...this.#missedHolders(key), ...this.#orphans(path, file)] : [];
-    const callers = [...new Set([...held, ...readers].map((line) => line.pid))];
+    const missed = shared ? this.#missedHolders(key) : [];
+    // Which is read later: the readers have let a writer in meanwhile.
+    if (missed.some((line) => !line.shared) && readings > 1) return anew();
+    const readers = missed.filter((line) => line.shared);
+    const orphans = shared ? this.#orphans(path, file) : [];
+    const callers = [...new Set([...held, ...readers, ...orphans].map((line) => line.pid))];
     const holders = this.#holdersOf(path, file, callers);
-    // Descriptors are read later: who does not show the lock there has let go of it, or ended, as a rule.
+    // So are descriptors: who does not show the lock there has let go of it, or ended, as a rule.
     const isConfirmed = holders.length > 0 && !holders.some((one) => one.elsewhere);
     if (!isConfirmed && readings > 1) return anew();
     return {

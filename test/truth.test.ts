@@ -263,6 +263,18 @@ describe('who comes and goes between two looks of one who asks', () => {
     const { stdout } = await looking(args, [`/proc/${first.pid}/fd`, 1], go);
     expect(JSON.parse(stdout)).toMatchObject({ shared: true, holders: [{ pid: second.pid }] });
   });
+
+  test('a reader, for a writer: nobody is told to read', async () => {
+    const { directory } = here();
+    const [reader, writer] = [await Actor.start(), await Actor.start()];
+    const held = await reader.lock('bot', { directory, shared: true });
+    const args = ['check', 'bot', '--json', '--directory', directory];
+    const { stdout } = await looking(args, ['/proc/locks', 2], async () => {
+      await reader.release(held);
+      await writer.lock('bot', { directory });
+    });
+    expect(JSON.parse(stdout)).toMatchObject({ shared: false, holders: [{ pid: writer.pid }] });
+  });
 });
 
 describe('a holder whose descriptors do not show the lock', () => {
