@@ -126,6 +126,17 @@ describe('something else in the place of the lock file is refused and left alone
     }
   });
 
+  test('nobody goes on who waits for it on the command line', async () => {
+    const directory = freshDirectory();
+    mkdirSync(join(directory, 'bot.lock'));
+    const { status, stdout, stderr } = await cli('wait', 'bot', '--directory', directory);
+    expect({ status, stdout }).toEqual({ status: 73, stdout: '' });
+    expect(stderr).toMatch(/^kernel-lock: .*bot\.lock is not a plain lock file/);
+    const asked = await cli('wait', 'bot', '--json', '--directory', directory);
+    expect(asked).toMatchObject({ status: 73, stdout: '' });
+    expect(JSON.parse(asked.stderr)).toMatchObject({ error: { code: 'LOCK_UNSAFE_PATH' } });
+  });
+
   test('and whoever has locked it is not killed', async (context) => {
     requireProgram(context, 'flock');
     const directory = freshDirectory();

@@ -654,12 +654,15 @@ describe('on a network file system', () => {
     const server = fileURLToPath(new URL('./support/remote_fs.py', import.meta.url));
     const node = `'${process.execPath}' '${CLI}'`;
     const at = `--directory '${directory}'`;
-    const script = `${node} check bot --json ${at}; echo; ${node} run bot ${at} -- true 2>&1`;
+    const script = `${node} check bot --json ${at}; echo
+      ${node} wait bot --timeout 0 ${at} || echo not free; echo
+      ${node} run bot ${at} -- true 2>&1`;
     const end = await run('unshare', ['--mount', python, server, directory, 'sh', '-c', script]);
     requireMounted(context, end.status !== 99, 'FUSE');
-    const [checked, refused] = end.stdout.split('\n\n') as [string, string];
+    const [checked = '', waited, refused] = end.stdout.split('\n\n');
     const reason = expect.stringContaining('on a network file system');
     expect(JSON.parse(checked)).toMatchObject({ held: false, holders: [], unknown: [reason] });
+    expect(waited).toBe('not free');
     expect(refused).toMatch(/^❌ Another instance.*\n❔ The lock file is on a network file system/);
     expect(end.status).toBe(75);
   });

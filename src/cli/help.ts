@@ -61,7 +61,8 @@ ${SERVER}
 ${LOCATION}`,
   wait: `kernel-lock wait NAME [--timeout SECONDS]
 
-Returns when the lock is free. Exit status: 0, or 75 when the time ran out.
+Returns when the lock is free. Exit status: 0, or 75 when the time ran out. Where asking does not tell
+whether it is free, it waits in line; where nobody can acquire the lock, it fails as run does.
 
   --timeout SECONDS       how long to wait (default: without end)
 ${SERVER}

@@ -18,9 +18,11 @@ export async function wait(call: Call): Promise<number> {
   const server = serverOf(call);
   const started = performance.now();
   warnIfPrivate(call);
-  // Only who has to wait takes a place in the kernel's queue, and leaves it as soon as it is served.
-  const { held } = server ? await inspectOnServer(name, server) : inspect(name, location);
-  const free = !held || (await waitUntilFree(call, timeout, server));
+  // Only who has to wait takes a place in the kernel's queue, and leaves it as soon as it is served; and
+  // where asking does not tell that it is free (another computer may hold it), the queue does.
+  const { held, unknown } = server ? await inspectOnServer(name, server) : inspect(name, location);
+  const isFree = !held && unknown.length === 0;
+  const free = isFree || (await waitUntilFree(call, timeout, server));
   if (call.json) printJson({ name, free, waitedMs: Math.round(performance.now() - started) });
   else if (!free) printError(`Application '${name}': still running`);
   return free ? 0 : EXIT_CONFLICT;
