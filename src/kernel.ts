@@ -49,7 +49,7 @@ export interface FileLocks {
   holders: LockHolder[];
   /** `undefined` where the kernel does not tell. */
   waiters: number | undefined;
-  /** Somebody who only asks had the lock at that instant. */
+  /** Somebody had the lock in the way of one who only asks, as a rule for that instant. */
   tried?: boolean;
   /** The kernel does not tell holders from others that have the file open, or names nobody. */
   needsRecord?: boolean;

@@ -65,7 +65,10 @@ export class LockTable {
     const lines = once ?? this.#overlapping?.get(key);
     if (lines === undefined) return this.#unseen(path, file);
     const all = lines.filter((line) => !line.waiting);
-    const held = all.filter(({ pid }) => !this.#tries(pid, path, file));
+    // Elsewhere the table names every holder: one that opened the file in that way, too.
+    const held = this.#showsAllLocks()
+      ? all
+      : all.filter(({ pid }) => !this.#tries(pid, path, file));
     const waiters = once && waitersOf(once); // elsewhere some stand twice
     const tried = held.length < all.length;
     if (held.length === 0) return { ...this.#unseen(path, file), waiters, tried };
@@ -86,6 +89,7 @@ export class LockTable {
       callers,
       holders,
       waiters,
+      tried: tried || holders.some((one) => one.elsewhere && this.#tries(one.pid, path, file)),
       unknown: holders.some((one) => !one.elsewhere)
         ? unknown
         : [...unknown, holders.length > 0 ? ELSEWHERE : notFound(file)],
@@ -221,7 +225,6 @@ export class LockTable {
 
   // Whether the process, which the table names, only tries the lock: see #unseen.
   #tries(pid: number, path: string, file: FileKey): boolean {
-    if (this.#showsAllLocks()) return false;
     const attempts = this.#open(pid, path, file)?.filter(isAttempt) ?? [];
     return attempts
       .flatMap(({ fdinfo }) => parseLocks(fdinfo))

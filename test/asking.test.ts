@@ -1,8 +1,9 @@
 // What asking costs, and that it disturbs nobody.
-import { readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { type Lock, list, lockSync } from '../dist/index.js';
+import { type Lock, list, lockPath, lockSync } from '../dist/index.js';
+import { LockTable } from '../src/linux.js';
 import { Actor } from './support/actor.js';
 import { requireProgram, requireRoot, requireWholeTable } from './support/requires.js';
 import { CLI, run, start } from './support/run.js';
@@ -196,5 +197,34 @@ describe('asking', () => {
     const words = [process.execPath, '--input-type=module', '-e', script, asking];
     const end = await run('unshare', ['--pid', '--fork', '--kill-child', '--mount-proc', ...words]);
     expect(end).toMatchObject({ status: 0, stdout: 'refused 0\n' });
+  });
+
+  // One who asks there may be kept from running while it tries the lock: starters outside wait for that.
+  test('in a PID namespace is seen outside of it to try, and not to hold', async (context) => {
+    requireRoot(context);
+    requireWholeTable(context);
+    for (const program of ['unshare', 'strace']) requireProgram(context, program);
+    const directory = freshDirectory();
+    const path = lockPath('bot', { directory });
+    lockSync('bot', { directory }).release();
+    const { ino } = statSync(path);
+    const write = new RegExp(` WRITE \\d+ \\S+:${ino} `);
+    const script = `
+      import { checkRunning } from '${LIBRARY}';
+      checkRunning('bot', { directory: ${JSON.stringify(directory)} });`;
+    // The third one gives the lock back.
+    const quiet = ['-f', '-qq', '-o', '/dev/null', '-P', path];
+    const slowly = ['-e', 'trace=flock', '-e', 'inject=flock:delay_enter=1000000:when=3'];
+    const inside = ['unshare', '--pid', '--fork', '--kill-child', '--mount-proc'];
+    const node = [process.execPath, '--input-type=module', '-e', script];
+    const asker = start('strace', [...quiet, ...slowly, ...inside, ...node]);
+    const locks = () => readFileSync('/proc/locks', 'utf8');
+    await expect.poll(locks, { interval: 1 }).toMatch(write);
+    const { tried, holders } = new LockTable().locksOn(path);
+    expect({ tried, elsewhere: holders.map((one) => one.elsewhere) }).toEqual({
+      tried: true,
+      elsewhere: [true],
+    });
+    expect(await asker.finished).toMatchObject({ status: 0, stderr: '' });
   });
 });
