@@ -224,14 +224,19 @@ function afterWait(
 function retryWhileFree(request: LockRequest): Lock | FileLocks {
   const started = performance.now();
   let tried = false;
-  for (let retry = 0; ; retry++) {
+  let seen = 0;
+  let free = 0;
+  for (;;) {
     const locks = locksOfRefusal(request);
     tried ||= locks.tried === true; // one who asks is not seen while it lets go
-    const grace = tried ? TRIED_GRACE : UNNAMED_GRACE;
-    const named = locks.holders.some((one) => !one.elsewhere);
-    const inGrace = !named && performance.now() - started < grace;
-    if (locks.held || locks.tried ? !inGrace : retry >= RETRIES) return locks;
-    if (locks.held || locks.tried) Atomics.wait(NEVER, 0, 0, 1);
+    if (locks.held || locks.tried) {
+      const grace = tried ? TRIED_GRACE : UNNAMED_GRACE;
+      const over = seen++ > 0 && performance.now() - started >= grace;
+      if (over || locks.holders.some((one) => !one.elsewhere)) return locks;
+      Atomics.wait(NEVER, 0, 0, 1);
+    } else if (free++ === RETRIES) {
+      return locks;
+    }
     const lock = acquireNow(request, false);
     if (lock !== undefined) return lock;
   }

@@ -2,7 +2,7 @@
 import { readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { type Lock, list, lockPath, lockSync } from '../dist/index.js';
+import { type Lock, list, lockPath, lockSync, tryLock } from '../dist/index.js';
 import { LockTable } from '../src/linux.js';
 import { Actor } from './support/actor.js';
 import { requireProgram, requireRoot, requireWholeTable } from './support/requires.js';
@@ -200,7 +200,7 @@ describe('asking', () => {
   });
 
   // One who asks there may be kept from running while it tries the lock: starters outside wait for that.
-  test('in a PID namespace is seen outside of it to try, and not to hold', async (context) => {
+  test('in a PID namespace is seen outside of it to try, and refuses no starter there', async (context) => {
     requireRoot(context);
     requireWholeTable(context);
     for (const program of ['unshare', 'strace']) requireProgram(context, program);
@@ -225,6 +225,9 @@ describe('asking', () => {
       tried: true,
       elsewhere: [true],
     });
+    const held = tryLock('bot', { directory });
+    expect(held).not.toBeNull();
+    held?.release();
     expect(await asker.finished).toMatchObject({ status: 0, stderr: '' });
   });
 });
