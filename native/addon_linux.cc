@@ -1,5 +1,6 @@
 #include "addon_home.h"
 #include "addon_platform.h"
+#include "addon_signals.h"
 #include "bond.h"
 
 namespace kernel_lock {
@@ -15,6 +16,7 @@ Napi::Value EndWithParent(const Napi::CallbackInfo& info) {
 // The TypeScript side reads /proc for the rest.
 void export_platform(Napi::Env env, Napi::Object exports) {
   export_home(env, exports);
+  export_signals(env, exports);
   exports.Set("endWithParent", Napi::Function::New<EndWithParent>(env, "endWithParent"));
 }
 

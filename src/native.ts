@@ -63,6 +63,12 @@ export interface Native {
   fileSystem?(directory: string): string | undefined;
   /** POSIX: the home of this process's user, by the user database. */
   homeDirectory?(): string | Failure | undefined;
+  /**
+   * POSIX, for the main thread: the signal has its default effect until `catchAgain`, and is handled
+   * as before then, unless somebody has set another action since.
+   */
+  letThrough?(signal: number): void;
+  catchAgain?(signal: number): void;
   /** Windows. */
   knownFolder?(user: boolean): string | Failure;
   makeDirectory?(path: string, everybodys: boolean): Failure | undefined;

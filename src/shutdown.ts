@@ -1,6 +1,7 @@
 // An orderly end on the signals that ask for one.
 
 import { constants } from 'node:os';
+import { native } from './native.js';
 
 /**
  * The signals that ask a program to stop. SIGHUP: its terminal was closed; on Windows its console,
@@ -10,6 +11,7 @@ export type ShutdownSignal = 'SIGTERM' | 'SIGINT' | 'SIGHUP' | 'SIGBREAK';
 
 /** Those that end a shutdown at once when they come during one. */
 const URGENT: readonly ShutdownSignal[] = ['SIGTERM', 'SIGINT', 'SIGBREAK'];
+const SIGNALS: readonly ShutdownSignal[] = [...URGENT, 'SIGHUP'];
 
 export interface Shutdown {
   work(signal: ShutdownSignal): unknown;
@@ -22,6 +24,8 @@ export interface Shutdown {
 const shutdowns = new Set<Shutdown>();
 let ending = false;
 let releasedNow = false;
+/** How often it began to listen. */
+let beginnings = 0;
 
 /**
  * On the first signal: does the work, releases, and ends the process as that signal would have,
@@ -38,15 +42,16 @@ export function shutDownOnSignals(shutdown: Shutdown): () => void {
       releasedNow = false;
     });
     if (shutdowns.size > 0 || ending) return;
-    afterPoll(() => {
-      if (shutdowns.size === 0 && !ending) stopListening();
-    });
+    const begun = beginnings;
+    for (const signal of SIGNALS) leave(signal, onSignal, () => begun !== beginnings);
   };
 }
 
 function startListening(): void {
-  // Those of one that was released in this turn are still there.
-  for (const signal of [...URGENT, 'SIGHUP'] as const) {
+  beginnings++;
+  for (const signal of SIGNALS) {
+    // Those of one that was released just now are still there.
+    catchAgain(signal);
     if (process.listenerCount(signal) === othersOn(signal).length) process.on(signal, onSignal);
   }
   // To a daemon it means to reload, and to a program under nohup nothing (Node makes it deadly
@@ -54,12 +59,56 @@ function startListening(): void {
   if (othersOn('SIGHUP').length > 0) process.off('SIGHUP', onSignal);
 }
 
-function stopListening(): void {
-  for (const signal of [...URGENT, 'SIGHUP']) process.off(signal, onSignal);
-}
-
 function othersOn(signal: ShutdownSignal) {
   return process.listeners(signal).filter((listener) => listener !== onSignal);
+}
+
+/**
+ * Takes `listener` off, unless it is to stay by then. With the last listener, libuv drops what it has
+ * caught and not told: so the signal has its own effect first, and this still hears what came before.
+ */
+function leave(signal: ShutdownSignal, listener: Listener, stays: () => boolean): void {
+  letThrough(signal, listener);
+  afterPoll(() => {
+    if (stays()) return;
+    // Another one listened until now.
+    if (letThrough(signal, listener)) return leave(signal, listener, stays);
+    process.off(signal, listener);
+    catchAgain(signal); // where a libuv handle that is not Node's has kept the handler in use
+  });
+}
+
+type Listener = (signal: ShutdownSignal) => void;
+
+const through = new Set<string | symbol>();
+
+/**
+ * Gives the signal its own effect where `listener` is the only one left; returns whether it did. As
+ * PID 1 it has none, and a worker thread's listeners are never told.
+ */
+function letThrough(signal: ShutdownSignal, listener: Listener): boolean {
+  if (through.has(signal) || !isAlone(signal, listener) || process.pid === 1) return false;
+  const { letThrough } = native();
+  const number: number | undefined = constants.signals[signal];
+  if (letThrough === undefined || number === undefined) return false;
+  // Three milliseconds of an import, which only this needs.
+  if (!process.getBuiltinModule('node:worker_threads').isMainThread) return false;
+  // The handler is libuv's, which does not set it for a second listener.
+  if (through.size === 0) process.on('newListener', catchAgain);
+  through.add(signal);
+  letThrough(number);
+  return true;
+}
+
+function catchAgain(signal: string | symbol): void {
+  if (!through.delete(signal)) return;
+  if (through.size === 0) process.off('newListener', catchAgain);
+  native().catchAgain?.(constants.signals[signal as ShutdownSignal]);
+}
+
+function isAlone(signal: ShutdownSignal, listener: Listener): boolean {
+  const listeners = process.listeners(signal);
+  return listeners.length === 1 && listeners[0] === listener;
 }
 
 /**
@@ -84,7 +133,11 @@ function onSignal(signal: ShutdownSignal): void {
   // A closed terminal says so twice, by the shell and by the kernel; systemd may say it right after
   // SIGTERM (SendSIGHUP=).
   process.on('SIGHUP', () => {});
-  stopListening();
+  for (const next of SIGNALS) process.off(next, onSignal);
+  // Without a listener they end the process, even one that is blocked; but not that first one.
+  if (process.pid !== 1) {
+    for (const next of URGENT) leave(next, endBy, () => !isAlone(next, endBy));
+  }
   const begin = () => {
     void Promise.all([...shutdowns].map((shutdown) => end(shutdown, signal))).then(() =>
       endBy(signal),
@@ -92,13 +145,7 @@ function onSignal(signal: ShutdownSignal): void {
   };
   // A listener of the program's own may end it: not before the work has begun.
   if (others) begin();
-  afterPoll(() => {
-    for (const next of URGENT) {
-      // Without a listener they end the process, even one that is blocked; but not that first one.
-      if (process.listenerCount(next) === 1 && process.pid !== 1) process.off(next, endBy);
-    }
-    if (!others) begin();
-  });
+  if (!others) afterPoll(begin);
 }
 
 async function end(shutdown: Shutdown, signal: ShutdownSignal): Promise<void> {

@@ -325,6 +325,102 @@ describe('on a signal', () => {
   });
 });
 
+// The program sends them itself, at each turn of its loop: the listeners go at one of them.
+describe('at the moment in which the listeners go, a signal is not lost', () => {
+  const AT_TURN = `const atTurn = (n, act) => (n === 0 ? act() : setImmediate(atTurn, n - 1, act));`;
+  const TURNS = [1, 2, 3, 4];
+
+  test.each(SIGNALS)('%s after a release', async (signal) => {
+    const code = (turn: number) => `
+      ${AT_TURN}
+      const only = new SingleInstance('${turn}', options);
+      stayAlive();
+      atTurn(${turn}, () => process.kill(process.pid, '${signal}'));
+      only.release();
+      atTurn(10, () => process.exit(7));`;
+    const directory = freshDirectory();
+    const ends = TURNS.map((turn) => program(directory, code(turn)).finished);
+    expect((await Promise.all(ends)).map(({ status }) => status)).toEqual(TURNS.map(() => signal));
+  });
+
+  test.each(['SIGTERM', 'SIGINT'])('%s as the second one', async (second) => {
+    // The work begins when they have gone.
+    const code = (turn: number) => `
+      ${AT_TURN}
+      new SingleInstance('${turn}', { ...options, onShutdown: () => process.exit(7) });
+      stayAlive();
+      setImmediate(() => {
+        atTurn(${turn}, () => process.kill(process.pid, '${second}'));
+        process.kill(process.pid, 'SIGTERM');
+      });`;
+    const directory = freshDirectory();
+    const ends = [1, 2].map((turn) => program(directory, code(turn)).finished);
+    expect((await Promise.all(ends)).map(({ status }) => status)).toEqual([second, second]);
+  });
+
+  test('after the release of two, each of its own copy of the package', async () => {
+    // In the first turn each leaves a signal to the other's listener.
+    const code = (turn: number) => `
+      ${AT_TURN}
+      const { SingleInstance: Other } = await import('${new URL('../dist/index.js', import.meta.url)}?2');
+      const two = [new SingleInstance('a${turn}', options), new Other('b${turn}', options)];
+      stayAlive();
+      atTurn(${turn}, () => process.kill(process.pid, 'SIGTERM'));
+      for (const instance of two) instance.release();
+      atTurn(10, () => process.exit(7));`;
+    const directory = freshDirectory();
+    const turns = [2, 3, 4];
+    const ends = turns.map((turn) => program(directory, code(turn)).finished);
+    expect((await Promise.all(ends)).map(({ status }) => status)).toEqual(
+      turns.map(() => 'SIGTERM'),
+    );
+  });
+});
+
+describe('after a release', () => {
+  test('a signal ends a program that is blocked', async () => {
+    const code = `new SingleInstance('bot', options).release(); say('released'); for (;;);`;
+    const { child, finished, says } = program(freshDirectory(), code);
+    await says('released\n');
+    child.kill('SIGTERM');
+    expect((await finished).status).toBe('SIGTERM');
+  });
+
+  test.each([
+    ['at once', '(act) => act()'],
+    ['in the next turn', 'setImmediate'],
+    ['in the one after it', '(act) => setImmediate(setImmediate, act)'],
+    ['later', '(act) => setTimeout(act)'],
+  ])('another instance hears signals, and so does another listener: %s', async (_, when) => {
+    const send = `process.kill(process.pid, 'SIGTERM');`;
+    const make = `new SingleInstance('bot', { ...options, onShutdown: () => process.exit(7) });`;
+    const on = `process.once('SIGTERM', () => process.exit(7));`;
+    const code = (next: string, name: string) => `
+      new SingleInstance('${name}', options).release();
+      stayAlive();
+      (${when})(() => { ${next} ${send} });`;
+    const directory = freshDirectory();
+    const ends = [make, on].map((next, i) => program(directory, code(next, `${i}`)).finished);
+    expect((await Promise.all(ends)).map(({ status }) => status)).toEqual([7, 7]);
+  });
+
+  test('in a worker thread, the signals of the main thread are its own', async () => {
+    const worker = `
+      import { SingleInstance } from '${new URL('../dist/index.js', import.meta.url)}';
+      new SingleInstance('bot', { directory: process.argv[2] }).release();
+      process.kill(process.pid, 'SIGTERM');`;
+    const code = `
+      import { Worker } from 'node:worker_threads';
+      process.on('SIGTERM', () => { say('mine'); process.exit(7); });
+      const url = new URL('data:text/javascript,' + encodeURIComponent(${JSON.stringify(worker)}));
+      new Worker(url, { argv: [directory] });
+      stayAlive();`;
+    const { status, stdout } = await program(freshDirectory(), code).finished;
+    expect(status).toBe(7);
+    expect(stdout).toMatch(/mine\n$/);
+  });
+});
+
 describe('SIGHUP', () => {
   const slow = `async (signal) => { say('stopping on ' + signal); await line(); say('stopped'); }`;
 
