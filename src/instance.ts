@@ -6,7 +6,7 @@ import { lockSync } from './acquire.js';
 import { LockHeldError } from './errors.js';
 import type { Lock } from './lock.js';
 import { checkInput, LOCK_SYNC_OPTIONS, type OptionName } from './options.js';
-import { conflictReport, privateDirectoryWarning } from './report.js';
+import { conflictReport, heldMilliseconds, privateDirectoryWarning } from './report.js';
 import { handOver, hearSecondInstances } from './second.js';
 import { exitNow, quietly, type ShutdownSignal, shutDownOnSignals } from './shutdown.js';
 import { privateDirectory } from './system.js';
@@ -157,7 +157,7 @@ function acquire(
     const { holder, path } = error;
     // Not to itself: this thread, which would have to listen, is blocked.
     const wanted = onSecondInstance !== undefined && holder?.pid !== process.pid;
-    const handedOver = wanted && handOver(path as string);
+    const handedOver = wanted && handOver(path as string, holder && heldMilliseconds(holder));
     if (onConflict === 'throw') throw error;
     const report = conflictReport(name, error, options, handedOver);
     try {

@@ -24,8 +24,10 @@ const MAX_CONNECTIONS = 100;
 const MAX_CONNECTION_TIME = 5000;
 /** How long a second instance is held up by handing over, in milliseconds, at the most. */
 const HAND_OVER_TIME = 5000;
-/** How long it looks for a first one that has acquired and not got round to listening yet. */
+/** How long it looks for one that listens, which may be about to end, or to listen. */
 const CONNECT_TIME = 250;
+/** How long after it has acquired a first one may not have got round to listening yet. */
+const LISTEN_TIME = 2000;
 /** A socket's path has room for so many bytes on every POSIX system. */
 const MAX_SOCKET_PATH = 103;
 
@@ -110,10 +112,11 @@ function parseMessage(text: string): SecondInstance | undefined {
 }
 
 /**
- * Hands this process's arguments to the holder of the lock at `lockPath`. Blocks the thread, five
- * seconds at the most. Returns whether the holder confirmed; one that is busy may hear of it later.
+ * Hands this process's arguments to the holder of the lock at `lockPath`, who has had it for `held`
+ * milliseconds, if that is known. Blocks the thread, five seconds at the most. Returns whether the
+ * holder confirmed; one that is busy may hear of it later.
  */
-export function handOver(lockPath: string): boolean {
+export function handOver(lockPath: string, held = Number.POSITIVE_INFINITY): boolean {
   try {
     const message = JSON.stringify({ argv: process.argv, cwd: workingDirectory() });
     if (Buffer.byteLength(message) > MAX_MESSAGE) return false;
@@ -121,7 +124,8 @@ export function handOver(lockPath: string): boolean {
     const { Worker }: typeof import('node:worker_threads') = load('node:worker_threads');
     const state = new Int32Array(new SharedArrayBuffer(4));
     const address = addressOf(lockPath);
-    const workerData = { address, message, state, connectTime: CONNECT_TIME };
+    const connectTime = Math.max(CONNECT_TIME, LISTEN_TIME - held);
+    const workerData = { address, message, state, connectTime };
     // The program's own options (--import and the like) are not for this thread.
     const worker = new Worker(HAND_OVER, { eval: true, execArgv: [], env: {}, workerData });
     worker.on('error', () => {});

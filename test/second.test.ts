@@ -169,6 +169,50 @@ describe('a refused second instance', () => {
     await busy.says('heard ');
   });
 
+  // Both have been started before, so that what is slow is the listening alone.
+  test('waits for a first one that has acquired and is slow to listen', async () => {
+    const directory = freshDirectory();
+    const second = program(directory, `say('ready'); await line(); say('starting'); ${SECOND}`);
+    await second.says('ready\n');
+    const slow = `() => {
+      say('acquired');
+      readSync(0, Buffer.alloc(1));
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 800);
+    }`;
+    const one = program(
+      directory,
+      `import { readSync } from 'node:fs';
+      new SingleInstance('bot', { ...options, logger: { ...logger, info: ${slow} }, ${HEAR} });
+      stayAlive();`,
+    );
+    await one.says('acquired\n');
+    second.child.stdin?.write('go on\n');
+    await second.says('starting\n');
+    one.child.stdin?.write('x');
+    expect((await second.finished).stderr).toContain(HEARD);
+    await one.says('heard ');
+    one.child.kill('SIGTERM');
+    await one.finished;
+  });
+
+  test('is not held up by a first one that has had the lock for long and does not listen', async () => {
+    const directory = freshDirectory();
+    using held = lockSync('bot', { directory });
+    const record = readFileSync(held.path, 'utf8');
+    const old = record.replace(/(?<="acquiredAt":")\d{4}/, '2000');
+    expect(old).not.toBe(record);
+    writeFileSync(held.path, old);
+    const code = `
+      const before = performance.now();
+      try {
+        new SingleInstance('bot', { ...options, onConflict: 'throw', onSecondInstance() {} });
+      } catch (error) {
+        say(error.code + ' ' + Math.floor((performance.now() - before) / 2000));
+      }`;
+    const { stdout } = await program(directory, code).finished;
+    expect(stdout).toBe('LOCK_HELD 0\n');
+  });
+
   test('reports as ever where its arguments are too long', async () => {
     const directory = freshDirectory();
     const { child, finished } = await first(directory);
