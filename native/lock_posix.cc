@@ -116,7 +116,7 @@ bool still_at_path(const OpenFile& file, const std::string& path, nlink_t most_l
 }  // namespace
 
 Outcome open_lock_file(const std::string& path, OpenFile& file) {
-  constexpr int kGraceMs = 50;
+  constexpr int kGraceMs = 500;
   int grace = kGraceMs;
   bool created = false;
   for (int round = 0;; ++round) {

@@ -24,6 +24,8 @@ export interface Shutdown {
 const shutdowns = new Set<Shutdown>();
 let ending = false;
 let releasedNow = false;
+/** The one that is being told: Deno tells those too who begin to listen meanwhile. */
+let first: ShutdownSignal | undefined;
 /** How often it began to listen. */
 let beginnings = 0;
 
@@ -126,17 +128,21 @@ function onSignal(signal: ShutdownSignal): void {
     return;
   }
   ending = true;
+  first = signal;
+  process.nextTick(() => {
+    first = undefined;
+  });
   const others = othersOn(signal).length > 0;
   // Before the ones that go: between two listeners a signal has its own effect, which ends this
   // process, and which the first process of a container does not have at all.
-  for (const next of URGENT) process.on(next, endBy);
+  for (const next of URGENT) process.on(next, endAtOnce);
   // A closed terminal says so twice, by the shell and by the kernel; systemd may say it right after
   // SIGTERM (SendSIGHUP=).
   process.on('SIGHUP', () => {});
   for (const next of SIGNALS) process.off(next, onSignal);
   // Without a listener they end the process, even one that is blocked; but not that first one.
   if (process.pid !== 1) {
-    for (const next of URGENT) leave(next, endBy, () => !isAlone(next, endBy));
+    for (const next of URGENT) leave(next, endAtOnce, () => !isAlone(next, endAtOnce));
   }
   const begin = () => {
     void Promise.all([...shutdowns].map((shutdown) => end(shutdown, signal))).then(() =>
@@ -178,6 +184,10 @@ export function quietly(log: () => unknown): void {
   try {
     Promise.resolve(log()).catch(() => {});
   } catch {}
+}
+
+function endAtOnce(signal: ShutdownSignal): void {
+  if (signal !== first) endBy(signal);
 }
 
 function endBy(signal: ShutdownSignal): void {

@@ -1,10 +1,13 @@
 // A process that obeys lines of JSON on its standard input: { id, verb, args } is answered by
 // { id, value } or { id, error } in a line. Plain streams, because not every runtime has Node's
 // channel. It ends with its input.
+import { writeFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { startTimeOf } from './start-time.mjs';
 
-const { lock, lockPath, lockSync, tryLock, inspect } = await import(process.argv[2]);
+const { lock, lockPath, lockSync, tryLock, inspect, SingleInstance } = await import(
+  process.argv[2]
+);
 const locks = new Map();
 let next = 1;
 
@@ -14,12 +17,20 @@ function keep(held) {
   return next++;
 }
 
+const quiet = { info: () => {}, warn: () => {}, error: () => {} };
 const verbs = {
   lock: async (name, options) => keep(await lock(name, options)),
   lockSync: (name, options) => keep(lockSync(name, options)),
   tryLock: (name, options) => keep(tryLock(name, options)),
   inspect,
   lockPath,
+  singleInstance: (name, options, file, ends) => {
+    const onShutdown = (signal) => {
+      writeFileSync(file, signal);
+      return ends ? undefined : new Promise(() => {});
+    };
+    new SingleInstance(name, { ...options, onShutdown, logger: quiet });
+  },
   startTime: () => startTimeOf(process.pid),
   release: (id) => locks.get(id).release(),
 };

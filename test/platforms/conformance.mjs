@@ -32,6 +32,7 @@ import {
   tryLock,
   withLock,
 } from './kit.mjs';
+import { posixCases } from './posix.mjs';
 import { windowsCases } from './windows.mjs';
 
 const cases = {
@@ -279,7 +280,7 @@ const cases = {
     }
     equal(checkRunning('bot', { directory }), false);
   },
-  ...(onWindows ? windowsCases : {}),
+  ...(onWindows ? windowsCases : posixCases),
 };
 
 await runAll(cases);
