@@ -1,7 +1,15 @@
 // A PostgreSQL of the tests' own: Debian's, as an unprivileged user, on a free port of the loopback
 // interface and a socket, without fsync.
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
-import { appendFileSync, chownSync, existsSync, readdirSync, readFileSync } from 'node:fs';
+import {
+  appendFileSync,
+  chownSync,
+  existsSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  realpathSync,
+} from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -119,11 +127,17 @@ export class Server {
     }
   }
 
-  /** `SIGINT`: fast shutdown; `SIGQUIT`: at once; `SIGKILL`: the postmaster only, as a crash. */
+  /**
+   * `SIGINT`: fast shutdown; `SIGQUIT`: at once; `SIGKILL`: the postmaster only, as a crash. Its children then
+   * end by themselves; a server that starts before the last of them has finds its shared memory in use.
+   */
   async stop(signal: NodeJS.Signals = 'SIGINT'): Promise<void> {
     if (this.#process?.exitCode !== null || this.#process.signalCode !== null) return;
     this.#process.kill(signal);
     await this.#ended;
+    if (signal !== 'SIGKILL') return;
+    const data = realpathSync(this.data);
+    while (processesIn(data).length > 0) await sleep(5);
   }
 
   async restart(): Promise<void> {
@@ -178,10 +192,30 @@ export class Server {
 
   /** Stops (and later continues) all of it, as a machine that hangs. */
   freeze(): () => void {
-    const frozen = this.processes();
-    for (const pid of frozen) process.kill(pid, 'SIGSTOP');
+    const frozen = this.processes().filter((pid) => signalled(pid, 'SIGSTOP'));
     return () => {
-      for (const pid of frozen.reverse()) process.kill(pid, 'SIGCONT');
+      for (const pid of frozen.reverse()) signalled(pid, 'SIGCONT');
     };
   }
+}
+
+/** Whether it was there: a session's process ends when its client leaves. */
+function signalled(pid: number, signal: NodeJS.Signals): boolean {
+  try {
+    return process.kill(pid, signal);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
+    return false;
+  }
+}
+
+/** The processes whose working directory it is, as that of a server's is its data; the dead have none. */
+function processesIn(directory: string): string[] {
+  return readdirSync('/proc').filter((pid) => {
+    try {
+      return /^\d+$/.test(pid) && readlinkSync(`/proc/${pid}/cwd`) === directory;
+    } catch {
+      return false; // it has ended, or is another user's
+    }
+  });
 }
