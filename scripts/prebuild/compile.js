@@ -63,9 +63,10 @@ export function buildTests(root, target, toolchain) {
   const tests = (name) => new Build(root, target, toolchain, `${target.name}-${name}`);
   const main = tests('tests');
   const system = target.os === 'win' ? 'system_win.cc' : 'system_posix.cc';
+  const shims = { 'native/lock_win.cc': ['-include', 'test/native/grace_shim.h'] };
   const native = main.settings.sources
     .filter((source) => !basename(source).startsWith('addon'))
-    .map((source) => main.compile(source));
+    .map((source) => main.compile(source, shims[source]));
   const own = ['test/native/main.cc', `test/native/${system}`].map((source) =>
     main.compile(source),
   );
