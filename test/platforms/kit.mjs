@@ -117,9 +117,10 @@ export async function codeOf(call) {
   }
 }
 
-// On Windows the kernel may take a moment to free what a dead process held.
+// On Windows the kernel may take a moment to free what a dead process held, and under an emulator a
+// program takes some seconds to start.
 export async function soon(condition) {
-  const end = performance.now() + 5000;
+  const end = performance.now() + 60_000;
   while (!condition()) {
     if (performance.now() > end) throw new Error('it did not come about');
     await new Promise((next) => setTimeout(next, 5));
