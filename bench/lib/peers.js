@@ -32,7 +32,7 @@ export function installPeers(log) {
 }
 
 function npm(...args) {
-  spawnSync('npm', args, { cwd: FOLDER, stdio: 'ignore', timeout: 300_000 });
+  spawnSync('npm', args, { cwd: FOLDER, stdio: 'ignore', timeout: 600_000 });
 }
 
 function tryPeer(name) {
