@@ -44,7 +44,7 @@ function explore(flags) {
     execFileSync('gcc', ['-O2', '-DSAFETY', '-w', '-o', 'pan', 'pan.c'], options);
     const { stdout } = spawnSync(join(directory, 'pan'), ['-m10000000'], {
       ...options,
-      timeout: 300_000,
+      timeout: 600_000,
       killSignal: 'SIGKILL',
     });
     // A search that was cut short proves nothing.

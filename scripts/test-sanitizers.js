@@ -18,7 +18,7 @@ const root = fileURLToPath(new URL('..', import.meta.url));
 const cycles = join(root, 'scripts/test-workers.js');
 const scratch = mkdtempSync(join(tmpdir(), 'kernel-lock-sanitizers-'));
 chmodSync(scratch, 0o755); // for the tests' second user
-const SECONDS = 600;
+const SECONDS = 1200;
 const WORKERS = 24;
 const TEST_PROGRAM = ['test/native/main.cc', 'test/native/system_posix.cc'];
 const STRESS = ['test/native/stress.cc'];
@@ -141,7 +141,7 @@ function runtime(name) {
 
 function suite(place, files, env) {
   const vitest = join(root, 'node_modules/vitest/vitest.mjs');
-  const args = ['run', '--testTimeout=180000', '-t', `^(?!.*(${LEFT_OUT.join('|')}))`, ...files];
+  const args = ['run', '--testTimeout=360000', '-t', `^(?!.*(${LEFT_OUT.join('|')}))`, ...files];
   return run([process.execPath, vitest, ...args], env, place);
 }
 

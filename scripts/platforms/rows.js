@@ -2,7 +2,7 @@
 import { spawnSync } from 'node:child_process';
 import { closeSync, openSync, readFileSync } from 'node:fs';
 
-const MINUTES_PER_ROW = 5;
+const MINUTES_PER_ROW = 10;
 
 /**
  * @typedef {object} Result

@@ -55,7 +55,7 @@ const TOLD_AS = {
   syscall: ['pidfd_open', 'pidfd_send_signal'],
 };
 const CODES = ['LOCK_SYSTEM', 'LOCK_PERMISSION', 'LOCK_UNSUPPORTED', 'LOCK_TIMEOUT'];
-const SECONDS = 60;
+const SECONDS = 120;
 /** Of the control file: which call, number, error number, then the counts. */
 const COUNTS = 3;
 /** Processes at once: they wait for others and for the disk now and then. */
