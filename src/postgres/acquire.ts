@@ -6,6 +6,7 @@ import { tellRefused, tellWaited } from '../events.js';
 import {
   errorOf,
   isMadeMeanwhile,
+  isRowMadeMeanwhile,
   sqlStateOf,
   UNDEFINED_TABLE,
   UNIQUE_VIOLATION,
@@ -179,19 +180,24 @@ async function ask(session: Session, request: Request, kind: 'try' | 'wait'): Pr
       return await acquire();
     });
     if (row.granted === 't' && row.token == null) {
-      const reserve = () => session.query({ text: RESERVE, values: [...values, session.timeline] });
-      const [first] = await reserve().catch((cause) => {
-        // Of a name's first readers, another one made its row in this moment.
-        if (sqlStateOf(cause) === UNIQUE_VIOLATION) return reserve();
-        throw cause;
-      });
-      row = { ...row, ...first };
+      row = { ...row, ...(await reserve(session, [...values, session.timeline])) };
     }
   } catch (cause) {
     throw await meaningOf(session, request, cause);
   }
   if (row.other != null) throw collision(request, row.other);
   return row;
+}
+
+// Of a name's first readers, another one may make its row in this moment.
+async function reserve(session: Session, values: unknown[], retries = RETRIES): Promise<Row> {
+  try {
+    const [row = {}] = await session.query({ text: RESERVE, values });
+    return row;
+  } catch (cause) {
+    if (retries === 0 || !isRowMadeMeanwhile(cause)) throw cause;
+    return await reserve(session, values, retries - 1);
+  }
 }
 
 // A session's lock outlives the statement that took it and then failed.

@@ -35,6 +35,11 @@ export function isMadeMeanwhile(cause: unknown): boolean {
   return states.includes(sqlStateOf(cause) ?? '');
 }
 
+/** Whether two sessions made a name's row in the same moment: each of its two indexes makes one wait. */
+export function isRowMadeMeanwhile(cause: unknown): boolean {
+  return [UNIQUE_VIOLATION, DEADLOCK_DETECTED].includes(sqlStateOf(cause) ?? '');
+}
+
 /** Whether a table is not there, or not for this role. */
 export function isUnreadable(cause: unknown): boolean {
   return [UNDEFINED_TABLE, INSUFFICIENT_PRIVILEGE].includes(sqlStateOf(cause) ?? '');

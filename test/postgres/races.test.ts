@@ -222,6 +222,20 @@ test('readers of a new name, all at once: each is let in, with a token of its ow
   await nothingLeft(server);
 });
 
+test('a reader whom the server ends because two make the row of a new name is let in', async () => {
+  const client = new pg.Client({ ...at, application_name: 'kernel-lock' });
+  const query = client.query.bind(client) as (config: { text: string }) => Promise<unknown>;
+  let deadlocks = 0;
+  client.query = ((config: { text: string }) => {
+    const first = /INSERT INTO public.kernel_lock AS old/.test(config.text) && deadlocks++ === 0;
+    return query(first ? { text: 'DO $$ BEGIN RAISE deadlock_detected; END $$' } : config);
+  }) as typeof client.query;
+  const reader = await lock(freshName(), { client: () => client, shared: true });
+  expect(deadlocks).toBe(2);
+  await reader.release();
+  await nothingLeft(server);
+});
+
 test("a role's own limits end no wait and no lock", async () => {
   await server.sql('CREATE ROLE limited LOGIN SUPERUSER');
   for (const limit of [
