@@ -89,11 +89,22 @@ describe('killRunning', () => {
     ]);
     const orphan = Number(parent.stdout);
     reap(orphan);
-    const { pid } = await script(options.directory, IGNORING, ['--shared']);
-    const killing = killRunning('bot', { ...options, timeout: 300 });
+    // It forks before it holds, and is that program only afterwards.
+    const first = () => inspect('bot', options).holders[0]?.argv;
+    await expect.poll(first, POLL).toEqual(['sleep', '60']);
+    const { pid, child } = await script(options.directory, IGNORING, ['--shared']);
+    let settled = false;
+    const killing = killRunning('bot', { ...options, timeout: 20_000 }).finally(() => {
+      settled = true;
+    });
+    await expect.poll(() => isAlive(orphan), POLL).toBe(false);
+    expect({ settled, lives: isAlive(pid) }).toEqual({ settled: false, lives: true });
+    // Who gives up now is told of the one that is left.
     const message = expect.stringMatching(`: PID ${pid} did not stop`);
-    await expect(killing).rejects.toMatchObject({ code: 'LOCK_TIMEOUT', message });
-    expect(isAlive(orphan)).toBe(false);
+    const given = killRunning('bot', { ...options, timeout: 0 });
+    await expect(given).rejects.toMatchObject({ code: 'LOCK_TIMEOUT', message });
+    child.stdin?.end();
+    expect(await killing).toBe(true);
   });
 
   test('waits until a holder that takes its time has let go', async () => {
