@@ -161,7 +161,8 @@ describe('the end of a worker', () => {
     };
     await cycle();
     const open = () => resources(options.directory);
-    await expect.poll(open, POLL).toMatchObject({ 'lock file': 0 });
+    // The thread at the worker's wait ends, or is idle, a moment after the worker has ended.
+    await expect.poll(open, POLL).toMatchObject({ 'lock file': 0, thread: 1 });
     const before = open();
     for (let round = 0; round < 25; round++)
       await Promise.all([cycle(), cycle(), cycle(), cycle()]);
