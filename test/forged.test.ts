@@ -1,11 +1,12 @@
 // A lock file may belong to a hostile user, who then writes its owner record: it misleads nobody
 // into hitting a stranger, and says nothing in the kernel's name.
 import type { SpawnOptions } from 'node:child_process';
-import { chmodSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, rmSync } from 'node:fs';
 import { describe, expect, onTestFinished, type TestContext, test } from 'vitest';
 import { inspect, killRunning, lockPath, lockSync } from '../dist/index.js';
 import { startToken } from '../src/linux.js';
 import { Actor } from './support/actor.js';
+import { reap, startAs } from './support/known.js';
 import { AS_NOBODY, NOBODY, requirePython, requireRoot } from './support/requires.js';
 import { CLI, type Running, start } from './support/run.js';
 import { freshDirectory, freshName } from './support/scratch.js';
@@ -17,12 +18,12 @@ const AS_HOSTILE = AS_NOBODY.map((word) => (word === String(NOBODY) ? String(HOS
 const PIPES: SpawnOptions = { stdio: ['pipe', 'pipe', 'pipe'] };
 
 /** Starts a program as that user. */
-function startAs(user: string[], ...command: string[]) {
+function startFor(user: string[], ...command: string[]) {
   const [program = '', ...args] = [...user, ...command];
   return start(program, args, PIPES);
 }
 
-const as = (user: string[], ...command: string[]) => startAs(user, ...command).finished;
+const as = (user: string[], ...command: string[]) => startFor(user, ...command).finished;
 
 /** A directory as /tmp, with a lock file of the hostile user's. */
 async function hostileFile() {
@@ -52,17 +53,14 @@ print('on', flush=True); sys.stdin.read()`;
 
   async function recycled(python: string, path: string): Promise<Running> {
     for (let round = 0; round < 50; round++) {
-      const holder = startAs(AS_HOSTILE, python, '-c', HOLDER, path);
-      const child = Number(/child=(\d+)/.exec((await holder.finished).stdout)?.[1]);
-      writeFileSync('/proc/sys/kernel/ns_last_pid', String(holder.pid - 1));
-      const stranger = startAs(AS_NOBODY, python, '-c', SECRETIVE);
-      if (stranger.pid === holder.pid) {
-        onTestFinished(() => void process.kill(child, 'SIGKILL'));
+      const holder = startFor(AS_HOSTILE, python, '-c', HOLDER, path);
+      const child = reap(Number(/child=(\d+)/.exec((await holder.finished).stdout)?.[1]));
+      const stranger = await startAs(holder.pid, [...AS_NOBODY, python, '-c', SECRETIVE]);
+      if (stranger !== undefined) {
         await stranger.says('on');
         return stranger;
       }
-      stranger.child.kill('SIGKILL');
-      process.kill(child, 'SIGKILL');
+      child.end();
       await expect
         .poll(() => inspect('bot', { directory: path.replace(/\/[^/]*$/, '') }).held)
         .toBe(false);

@@ -1,7 +1,8 @@
 // What is told of a holder that could not be ended, and what is not called ended.
-import { describe, expect, onTestFinished, type TestContext, test } from 'vitest';
+import { describe, expect, type TestContext, test } from 'vitest';
 import { checkRunning, inspect, killRunning, tryLock } from '../dist/index.js';
 import { Actor } from './support/actor.js';
+import { reap } from './support/known.js';
 import { AS_NOBODY, requireProgram, requireRoot } from './support/requires.js';
 import { CLI, cli, REPOSITORY, type Running, run, start } from './support/run.js';
 import { freshDirectory, freshName } from './support/scratch.js';
@@ -26,14 +27,6 @@ async function script(directory: string, text: string, ...flags: string[]): Prom
   const running = start(process.execPath, [CLI, ...words], PIPES);
   await running.says('ready\n');
   return running;
-}
-
-function reap(pid: number | undefined): void {
-  onTestFinished(() => {
-    try {
-      process.kill(pid as number, 'SIGKILL');
-    } catch {}
-  });
 }
 
 const statusOf = (directory: string) => inspect('bot', { directory }).holders[0]?.status;

@@ -1,6 +1,6 @@
 // Ending the holder: that one, that very process, and nobody else.
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { describe, expect, onTestFinished, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import {
   checkRunning,
   inspect,
@@ -11,6 +11,7 @@ import {
 } from '../dist/index.js';
 import { startToken } from '../src/linux.js';
 import { Actor } from './support/actor.js';
+import { reap } from './support/known.js';
 import { CLI, isAlive, run, start } from './support/run.js';
 import { freshDirectory, freshName } from './support/scratch.js';
 
@@ -42,13 +43,6 @@ const slow = (wanted: string) => `'${process.execPath}' -e "
   ${wanted};
   console.log('ready')"`;
 const SLOW = `exec ${slow(`process.stdin.once('data', () => process.exit())`)}`;
-
-/** Ends what the test has left behind after all. */
-function reap(pid: number): void {
-  onTestFinished(() => {
-    if (isAlive(pid)) process.kill(pid, 'SIGKILL');
-  });
-}
 
 /** Writes the record in the lock file by hand, as any user of the file could. */
 function forgeRecord(path: string, changes: Record<string, unknown>): void {
@@ -87,8 +81,7 @@ describe('killRunning', () => {
       '-c',
       `exec 9<>'${path}'; flock -s 9; exec sleep 60 >/dev/null 2>&1 & echo $!`,
     ]);
-    const orphan = Number(parent.stdout);
-    reap(orphan);
+    const orphan = reap(Number(parent.stdout));
     // It forks before it holds, and is that program only afterwards.
     const first = () => inspect('bot', options).holders[0]?.argv;
     await expect.poll(first, POLL).toEqual(['sleep', '60']);
@@ -97,7 +90,7 @@ describe('killRunning', () => {
     const killing = killRunning('bot', { ...options, timeout: 20_000 }).finally(() => {
       settled = true;
     });
-    await expect.poll(() => isAlive(orphan), POLL).toBe(false);
+    await expect.poll(orphan.isAlive, POLL).toBe(false);
     expect({ settled, lives: isAlive(pid) }).toEqual({ settled: false, lives: true });
     // Who gives up now is told of the one that is left.
     const message = expect.stringMatching(`: PID ${pid} did not stop`);
@@ -210,50 +203,46 @@ describe('killRunning', () => {
 });
 
 describe('a holder with children', () => {
+  const childOf = (stdout: string) => Number(/^child (\d+)$/m.exec(stdout)?.[1]);
+
   test('is ended with the child that inherited the lock', async () => {
     const options = here();
     const { says, finished, pid } = await script(
       options.directory,
       'sleep 60 >/dev/null & echo "child $!"; echo ready; wait',
     );
-    await says('ready\n');
+    const child = reap(childOf(await says('ready\n')));
     const holders = inspect('bot', options).holders.map((holder) => holder.pid);
     expect(holders).toEqual([pid]);
     expect(await killRunning('bot', options)).toBe(true);
-    const { status, stdout } = await finished;
-    const child = Number(/child (\d+)/.exec(stdout)?.[1]);
-    reap(child);
-    expect(status).toBe('SIGTERM');
+    expect((await finished).status).toBe('SIGTERM');
     expect(checkRunning('bot', options)).toBe(false);
-    await expect.poll(() => isAlive(child), POLL).toBe(false); // the lock goes a moment before
+    await expect.poll(child.isAlive, POLL).toBe(false); // the lock goes a moment before
   });
 
   test('that ignore SIGTERM is still running; force ends them too', async () => {
     const options = here();
     const says = `echo "child $$"; echo ready; exec sleep 60 >/dev/null`;
     const stubborn = `(trap '' TERM; exec sh -c '${says}') & wait`;
-    const { finished } = await script(options.directory, stubborn);
+    const { finished, says: said } = await script(options.directory, stubborn);
+    const child = reap(childOf(await said('ready\n')));
     await expect(killRunning('bot', { ...options, timeout: 200 })).rejects.toMatchObject({
       code: 'LOCK_TIMEOUT',
     });
-    const { status, stdout } = await finished;
-    const child = Number(/child (\d+)/.exec(stdout)?.[1]);
-    reap(child);
-    expect(status).toBe('SIGTERM');
-    expect(inspect('bot', options).holders).toMatchObject([{ pid: child }]);
+    expect((await finished).status).toBe('SIGTERM');
+    expect(inspect('bot', options).holders).toMatchObject([{ pid: child.pid }]);
     expect(await killRunning('bot', { ...options, force: true })).toBe(true);
-    await expect.poll(() => isAlive(child), POLL).toBe(false); // the lock goes a moment before
+    await expect.poll(child.isAlive, POLL).toBe(false); // the lock goes a moment before
     expect(checkRunning('bot', options)).toBe(false);
   });
 
   test('that do not hold the lock: they are left alone', async () => {
     const options = here();
     const actor = await holder('bot', options);
-    const survivor = await actor.ask<number>('spawnSurvivor');
-    reap(survivor);
+    const survivor = reap(await actor.ask<number>('spawnSurvivor'));
     expect(await killRunning('bot', { ...options, force: true })).toBe(true);
     await actor.ended;
-    expect(isAlive(survivor)).toBe(true);
+    expect(survivor.isAlive()).toBe(true);
   });
 });
 

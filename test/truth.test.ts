@@ -1,6 +1,6 @@
 // Cases that fool whoever believes a PID in a file, or the lock table alone: each with real
 // processes.
-import { chmodSync, readFileSync, writeFileSync } from 'node:fs';
+import { chmodSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import {
@@ -14,6 +14,7 @@ import {
   lockSync,
 } from '../dist/index.js';
 import { Actor } from './support/actor.js';
+import { startAs } from './support/known.js';
 import {
   AS_NOBODY,
   requireMounted,
@@ -74,19 +75,16 @@ describe('a holder that forked and died', () => {
 });
 
 describe('a recycled PID', () => {
-  /** A process that has the pid, which is free. `undefined` where somebody else was faster. */
-  function recycle(pid: number): Running | undefined {
-    writeFileSync('/proc/sys/kernel/ns_last_pid', String(pid - 1));
-    const stranger = start('sleep', ['61']);
-    if (stranger.pid === pid) return stranger;
-    stranger.child.kill('SIGKILL');
-    return undefined;
-  }
+  /** The locks of a process's open files, as /proc/locks has them. */
+  const locksOf = (pid: number) =>
+    readdirSync(`/proc/${pid}/fdinfo`)
+      .map((fd) => readFileSync(`/proc/${pid}/fdinfo/${fd}`, 'utf8'))
+      .join('');
 
   async function recycled(directory: string) {
     for (let round = 0; round < 50; round++) {
       const { dead, child } = await orphaned(directory);
-      if (recycle(dead) !== undefined) return { stranger: dead, child };
+      if ((await startAs(dead, ['sleep', '61'])) !== undefined) return { stranger: dead, child };
       process.kill(child, 'SIGKILL');
       await expect.poll(() => checkRunning('bot', { directory }), POLL).toBe(false);
     }
@@ -95,11 +93,13 @@ describe('a recycled PID', () => {
 
   test('is not the holder, while a child of the dead one holds on', async (context) => {
     requireRoot(context);
+    requireProgram(context, 'python3');
     requireWholeTable(context);
     const { directory } = here();
     const { stranger, child } = await recycled(directory);
     expect(readFileSync(lockPath('bot', { directory }), 'utf8')).toContain(`"pid":${stranger},`);
-    expect(readFileSync('/proc/locks', 'utf8')).toMatch(new RegExp(` WRITE ${stranger} `));
+    // The table's entry, by the descriptor: a reading of the whole may miss it while others come and go.
+    expect(locksOf(child)).toMatch(new RegExp(` WRITE ${stranger} `));
     expect(pids(directory)).toEqual([child]);
 
     // Who may not look into either has only the table's word, which names the stranger.
@@ -112,6 +112,7 @@ describe('a recycled PID', () => {
 
   test('holds nothing where nobody does', async (context) => {
     requireRoot(context);
+    requireProgram(context, 'python3');
     const { directory } = here();
     const { child } = await recycled(directory);
     process.kill(child, 'SIGKILL');
@@ -125,19 +126,21 @@ describe('a recycled PID', () => {
 
   test('that acquires it itself is shown with nothing of the old record', async (context) => {
     requireRoot(context);
-    requireProgram(context, 'flock');
+    for (const program of ['python3', 'flock']) requireProgram(context, program);
     const { directory } = here();
     let stranger: Running | undefined;
     for (let round = 0; round < 50 && stranger === undefined; round++) {
       const holder = holding(directory, ['true']);
       await holder.finished;
-      writeFileSync('/proc/sys/kernel/ns_last_pid', String(holder.pid - 1));
-      stranger = start(
+      const command = [
         'flock',
-        ['-F', lockPath('bot', { directory }), 'sh', '-c', 'echo on; read x'],
-        PIPES,
-      );
-      if (stranger.pid !== holder.pid) stranger = void stranger.child.kill('SIGKILL');
+        '-F',
+        lockPath('bot', { directory }),
+        'sh',
+        '-c',
+        'echo on; read x',
+      ];
+      stranger = await startAs(holder.pid, command);
     }
     await stranger?.says('on');
     const [holder] = inspect('bot', { directory }).holders;

@@ -20,8 +20,8 @@ export interface Running {
   child: ChildProcess;
   pid: number;
   finished: Promise<Finished>;
-  /** Resolves when stdout has shown the text; rejects when the program ends before. */
-  says(text: string | RegExp): Promise<void>;
+  /** Resolves to stdout when that has shown the text; rejects when the program ends before. */
+  says(text: string | RegExp): Promise<string>;
 }
 
 export function start(command: string, args: string[], options: SpawnOptions = {}): Running {
@@ -53,7 +53,7 @@ export function start(command: string, args: string[], options: SpawnOptions = {
     says: (text) =>
       new Promise((resolve, reject) => {
         const look = () => {
-          if (typeof text === 'string' ? stdout.includes(text) : text.test(stdout)) resolve();
+          if (typeof text === 'string' ? stdout.includes(text) : text.test(stdout)) resolve(stdout);
         };
         watchers.add(look);
         look();
