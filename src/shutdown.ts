@@ -24,8 +24,11 @@ export interface Shutdown {
 const shutdowns = new Set<Shutdown>();
 let ending = false;
 let releasedNow = false;
-/** The one that is being told: Deno tells those too who begin to listen meanwhile. */
-let first: ShutdownSignal | undefined;
+/**
+ * To the end of a shutdown: as PID 1 a signal has no effect of its own, and Deno tells what it has caught
+ * any number of turns later.
+ */
+const LISTENS_ON = process.pid === 1 || process.versions.deno !== undefined;
 /** How often it began to listen. */
 let beginnings = 0;
 
@@ -45,7 +48,7 @@ export function shutDownOnSignals(shutdown: Shutdown): () => void {
     });
     if (shutdowns.size > 0 || ending) return;
     const begun = beginnings;
-    for (const signal of SIGNALS) leave(signal, onSignal, () => begun !== beginnings);
+    for (const signal of SIGNALS) leave(signal, () => begun !== beginnings);
   };
 }
 
@@ -54,11 +57,15 @@ function startListening(): void {
   for (const signal of SIGNALS) {
     // Those of one that was released just now are still there.
     catchAgain(signal);
-    if (process.listenerCount(signal) === othersOn(signal).length) process.on(signal, onSignal);
+    listen(signal);
   }
   // To a daemon it means to reload, and to a program under nohup nothing (Node makes it deadly
   // again when it starts): whoever listens for it already has a meaning for it.
   if (othersOn('SIGHUP').length > 0) process.off('SIGHUP', onSignal);
+}
+
+function listen(signal: ShutdownSignal): void {
+  if (process.listenerCount(signal) === othersOn(signal).length) process.on(signal, onSignal);
 }
 
 function othersOn(signal: ShutdownSignal) {
@@ -66,39 +73,36 @@ function othersOn(signal: ShutdownSignal) {
 }
 
 /**
- * Takes `listener` off, unless it is to stay by then. With the last listener, libuv drops what it has
+ * Stops listening, unless this one `stays` by then. With the last listener, libuv drops what it has
  * caught and not told: so the signal has its own effect first, and this still hears what came before.
  */
-function leave(signal: ShutdownSignal, listener: Listener, stays: () => boolean): void {
-  letThrough(signal, listener);
+function leave(signal: ShutdownSignal, stays: () => boolean): void {
+  letThrough(signal);
   afterPoll(() => {
     if (stays()) return;
     // Another one listened until now.
-    if (letThrough(signal, listener)) return leave(signal, listener, stays);
-    process.off(signal, listener);
+    if (letThrough(signal)) return leave(signal, stays);
+    process.off(signal, onSignal);
     catchAgain(signal); // where a libuv handle that is not Node's has kept the handler in use
   });
 }
 
-type Listener = (signal: ShutdownSignal) => void;
-
 const through = new Set<string | symbol>();
 
 /**
- * Gives the signal its own effect where `listener` is the only one left; returns whether it did. As
- * PID 1 it has none, and a worker thread's listeners are never told.
+ * Gives the signal its own effect where nobody else listens; returns whether it did. A worker thread's
+ * listeners are never told.
  */
-function letThrough(signal: ShutdownSignal, listener: Listener): boolean {
-  if (through.has(signal) || !isAlone(signal, listener) || process.pid === 1) return false;
-  const { letThrough } = native();
+function letThrough(signal: ShutdownSignal): boolean {
+  if (through.has(signal) || !isAlone(signal) || LISTENS_ON) return false;
   const number: number | undefined = constants.signals[signal];
-  if (letThrough === undefined || number === undefined) return false;
+  if (native().letThrough === undefined || number === undefined) return false;
   // Three milliseconds of an import, which only this needs.
   if (!process.getBuiltinModule('node:worker_threads').isMainThread) return false;
   // The handler is libuv's, which does not set it for a second listener.
   if (through.size === 0) process.on('newListener', catchAgain);
   through.add(signal);
-  letThrough(number);
+  native().letThrough?.(number);
   return true;
 }
 
@@ -108,9 +112,8 @@ function catchAgain(signal: string | symbol): void {
   native().catchAgain?.(constants.signals[signal as ShutdownSignal]);
 }
 
-function isAlone(signal: ShutdownSignal, listener: Listener): boolean {
-  const listeners = process.listeners(signal);
-  return listeners.length === 1 && listeners[0] === listener;
+function isAlone(signal: ShutdownSignal): boolean {
+  return process.listenerCount(signal) === 1 && othersOn(signal).length === 0;
 }
 
 /**
@@ -122,28 +125,22 @@ function afterPoll(call: () => void): void {
 }
 
 function onSignal(signal: ShutdownSignal): void {
+  if (ending) {
+    // A closed terminal says so twice, by the shell and by the kernel; systemd may say it right after
+    // SIGTERM (SendSIGHUP=).
+    if (signal !== 'SIGHUP') endBy(signal);
+    return;
+  }
   if (shutdowns.size === 0) {
     // It was released since this one was caught; unless by another listener, just now, whose it is.
     if (othersOn(signal).length === 0 && !releasedNow) endBy(signal);
     return;
   }
   ending = true;
-  first = signal;
-  process.nextTick(() => {
-    first = undefined;
-  });
   const others = othersOn(signal).length > 0;
-  // Before the ones that go: between two listeners a signal has its own effect, which ends this
-  // process, and which the first process of a container does not have at all.
-  for (const next of URGENT) process.on(next, endAtOnce);
-  // A closed terminal says so twice, by the shell and by the kernel; systemd may say it right after
-  // SIGTERM (SendSIGHUP=).
-  process.on('SIGHUP', () => {});
-  for (const next of SIGNALS) process.off(next, onSignal);
-  // Without a listener they end the process, even one that is blocked; but not that first one.
-  if (process.pid !== 1) {
-    for (const next of URGENT) leave(next, endAtOnce, () => !isAlone(next, endAtOnce));
-  }
+  listen('SIGHUP');
+  // Without a listener they end the process, even one that is blocked.
+  for (const next of URGENT) leave(next, () => LISTENS_ON || !isAlone(next));
   const begin = () => {
     void Promise.all([...shutdowns].map((shutdown) => end(shutdown, signal))).then(() =>
       endBy(signal),
@@ -151,7 +148,7 @@ function onSignal(signal: ShutdownSignal): void {
   };
   // A listener of the program's own may end it: not before the work has begun.
   if (others) begin();
-  if (!others) afterPoll(begin);
+  else afterPoll(begin);
 }
 
 async function end(shutdown: Shutdown, signal: ShutdownSignal): Promise<void> {
@@ -184,10 +181,6 @@ export function quietly(log: () => unknown): void {
   try {
     Promise.resolve(log()).catch(() => {});
   } catch {}
-}
-
-function endAtOnce(signal: ShutdownSignal): void {
-  if (signal !== first) endBy(signal);
 }
 
 function endBy(signal: ShutdownSignal): void {
