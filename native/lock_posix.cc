@@ -43,12 +43,15 @@ void set_mode(int fd) {
 }
 
 // A creator under a strict umask makes the file readable for others an instant
-// after it appears.
+// after it appears; one that was killed in between never does.
 bool may_be_in_creation(const std::string& path) {
   constexpr mode_t kReadable = S_IRGRP | S_IROTH;
+  constexpr time_t kSeconds = 2;
   struct stat status;
+  struct timespec now;
+  ::clock_gettime(CLOCK_REALTIME, &now);
   return ::lstat(path.c_str(), &status) == 0 && S_ISREG(status.st_mode) && status.st_size == 0 &&
-         (status.st_mode & kReadable) != kReadable;
+         (status.st_mode & kReadable) != kReadable && now.tv_sec - status.st_ctime <= kSeconds;
 }
 
 // A millisecond of those that are left; `false` where there are none.

@@ -115,8 +115,7 @@ Outcome BlockingWait::acquire(const std::string& path, Mode mode) {
   const Outcome outcome = acquire_until(interrupt, path, mode);
   if (outcome.status != Status::interrupted || !state_->last_look.load()) return outcome;
   // By path: no other file can take the place of one that somebody holds.
-  const Outcome seen = try_acquire(path, mode, true);
-  return seen.status == Status::acquired ? seen : Outcome{Status::held, kNoHandle, {}};
+  return try_acquire(path, mode, true);
 }
 
 void BlockingWait::interrupt() { ::SetEvent(state_->interrupt); }

@@ -65,7 +65,7 @@ export class LockTable {
     const lines = once ?? this.#overlapping?.get(key);
     if (lines === undefined) return this.#unseen(path, file);
     const all = lines.filter((line) => !line.waiting);
-    // Elsewhere the table names every holder: one that opened the file in that way, too.
+    // In the initial namespace the table names every holder: one that opened the file in that way, too.
     const held = this.#showsAllLocks()
       ? all
       : all.filter(({ pid }) => !this.#tries(pid, path, file));

@@ -63,8 +63,8 @@ export function waitAsync<T>(
     }
     if (wait !== true) {
       timer = setTimeout(() => {
-        timer = setTimeout(() => settled(giveUp(ticket)), ENDING_TIME);
         native().expire(ticket);
+        timer = setTimeout(() => settled(endOf(ticket, 0)), ENDING_TIME);
       }, wait);
     }
   });
@@ -89,16 +89,12 @@ export function waitSync(request: LockRequest, wait: true | number): Result | ty
     if (left === 0) break;
   }
   native().expire(ticket);
-  const result = native().collect(ticket, ENDING_TIME);
-  if (result === HELD) return TIMED_OUT;
-  return result === PENDING ? giveUp(ticket) : result;
+  return endOf(ticket, ENDING_TIME);
 }
 
-function giveUp(ticket: number): Result | typeof TIMED_OUT {
-  // It may have ended, and this thread was too busy to hear of it.
-  const result = native().collect(ticket, 0);
-  if (result === HELD) return TIMED_OUT;
-  if (result !== PENDING) return result;
-  native().withdraw(ticket);
-  return TIMED_OUT;
+/** Of a wait whose time is up, which is given up after `patience` milliseconds. */
+function endOf(ticket: number, patience: number): Result | typeof TIMED_OUT {
+  const result = native().collect(ticket, patience);
+  if (result === PENDING) native().withdraw(ticket);
+  return result === PENDING || result === HELD ? TIMED_OUT : result;
 }

@@ -242,6 +242,19 @@ describe('who comes and goes between two looks of one who asks', () => {
     },
   );
 
+  test('the holder, by itself: it is not said to have been stopped', async () => {
+    const { directory } = here();
+    const actor = await Actor.start();
+    const held = await actor.lock('bot', { directory });
+    const args = ['kill', 'bot', '--directory', directory];
+    const end = await looking(args, [`/proc/${actor.pid}/fd`, 2], () => actor.release(held));
+    expect(end).toEqual({
+      status: 0,
+      stdout: `Application 'bot': not running any more (PID ${actor.pid}, which was sent no signal)\n`,
+    });
+    await actor.end();
+  });
+
   test('the holder, for another one: that one is told', async () => {
     const { directory } = here();
     const [first, second] = [await Actor.start(), await Actor.start()];

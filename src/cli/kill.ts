@@ -15,13 +15,17 @@ export async function kill(call: Call): Promise<number> {
   if (server !== undefined) return killOnServer(call, server);
   const termination = await terminate(name, { ...location, force, timeout });
   warnIfPrivate(call);
-  const { outcome, holders, remaining, refusals, successors, unknown } = termination;
+  const { outcome, holders, asked, remaining, refusals, successors, unknown } = termination;
   if (call.json) {
     const refused = [...refusals].map(([pid, { message }]) => ({ pid, message }));
     printJson({ name, outcome, holders, remaining, refused, successors, unknown });
   } else if (outcome === 'gone') {
     const who = pids(holders.filter(isVisible)) || 'the holder, which can not be seen from here';
-    printLine(`Application '${name}': stopped (${who})`);
+    const how =
+      asked.size > 0
+        ? `stopped (${who})`
+        : `not running any more (${who}, which was sent no signal)`;
+    printLine(`Application '${name}': ${how}`);
     if (successors.length > 0) {
       printLine(`A new instance has started meanwhile, and was left alone (${pids(successors)})`);
     }
