@@ -7,6 +7,7 @@ import {
   errorOf,
   isMadeMeanwhile,
   isRowMadeMeanwhile,
+  QUERY_CANCELED,
   sqlStateOf,
   UNDEFINED_TABLE,
   UNIQUE_VIOLATION,
@@ -110,9 +111,13 @@ async function waitInLine(
   leave: () => Promise<void>,
 ): Promise<Lock> {
   const started = performance.now();
-  const answer = ask(session, request, 'wait');
   const waitedMs = () => performance.now() - started;
-  const end = await endOfWait(answer, wait, signal);
+  let granted = () => {};
+  const grant = new Promise<void>((resolve) => {
+    granted = resolve;
+  });
+  const answer = ask(session, request, 'wait', granted);
+  const end = await endOfWait(grant, answer, wait, signal);
   answer.catch(() => {}); // may fail while it is being cancelled
   const inDoubt = end !== 'answered' && !(await session.cancel());
   if (inDoubt || end === 'cancelled') await session.close(); // which gives a late grant back
@@ -128,7 +133,8 @@ async function waitInLine(
       return new Lock(request, BigInt(token as string), session, waitedMs(), leave);
     }
   } catch (error) {
-    if (end !== 'timeout') {
+    const isOver = inDoubt || sqlStateOf((error as Error).cause) === QUERY_CANCELED;
+    if (end !== 'timeout' || !isOver) {
       tellWaited(request, 'failed', waitedMs());
       throw error;
     }
@@ -139,7 +145,9 @@ async function waitInLine(
   throw timeout;
 }
 
+// With the grant no time runs out any more, while a token is fetched for it.
 function endOfWait(
+  grant: Promise<unknown>,
   answer: Promise<unknown>,
   wait: true | number,
   signal: AbortSignal | undefined,
@@ -152,12 +160,18 @@ function endOfWait(
       forget?.();
       resolve(how);
     };
+    grant.then(() => clearTimeout(timer));
     const answered = () => end('answered');
     answer.then(answered, answered);
   });
 }
 
-async function ask(session: Session, request: Request, kind: 'try' | 'wait'): Promise<Row> {
+async function ask(
+  session: Session,
+  request: Request,
+  kind: 'try' | 'wait',
+  granted?: () => void,
+): Promise<Row> {
   const { name, key, metadata } = request;
   const values = grantValues(name, key, {
     backendStart: session.backendStart,
@@ -179,6 +193,7 @@ async function ask(session: Session, request: Request, kind: 'try' | 'wait'): Pr
       await makeTables(session);
       return await acquire();
     });
+    if (row.granted === 't') granted?.();
     if (row.granted === 't' && row.token == null) {
       row = { ...row, ...(await reserve(session, [...values, session.timeline])) };
     }

@@ -19,6 +19,7 @@ const DUPLICATE_OBJECT = '42710';
 export const INSUFFICIENT_PRIVILEGE = '42501';
 const READ_ONLY_TRANSACTION = '25006';
 const DEADLOCK_DETECTED = '40P01';
+export const QUERY_CANCELED = '57014';
 /** Classes: connection exception, invalid authorization, no such database, operator intervention. */
 const CONNECTION_CLASSES = ['08', '28', '3D', '57'];
 const TOO_MANY_CONNECTIONS = '53300';

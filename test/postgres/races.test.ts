@@ -236,6 +236,32 @@ test('a reader whom the server ends because two make the row of a new name is le
   await nothingLeft(server);
 });
 
+test('a grant that came in time is no timeout, however long its token takes', async () => {
+  const name = freshName();
+  const held = await lock(name, at);
+  const other = freshName();
+  const hinder = await lock(other, at);
+  await server.sql(`UPDATE public.kernel_lock_grant SET reserved = token WHERE name = '${name}'`);
+  const client = new pg.Client(at);
+  await client.connect();
+  await client.query('BEGIN');
+  await client.query(`SELECT FROM public.kernel_lock WHERE name = '${name}' FOR UPDATE`);
+  const waiting = lock(name, { ...at, wait: 2000 });
+  waiting.catch(() => {});
+  await expect.poll(() => server.locks()).toEqual({ held: 2, waiting: 1 });
+  const later = lock(other, { ...at, wait: 2000 });
+  later.catch(() => {});
+  await held.release();
+  await expect(later).rejects.toMatchObject({ code: 'LOCK_TIMEOUT' });
+  await client.query('COMMIT');
+  await client.end();
+  const mine = await waiting;
+  expect(mine.token).toBeGreaterThan(held.token);
+  await mine.release();
+  await hinder.release();
+  await nothingLeft(server);
+});
+
 test("a role's own limits end no wait and no lock", async () => {
   await server.sql('CREATE ROLE limited LOGIN SUPERUSER');
   for (const limit of [
