@@ -419,14 +419,15 @@ describe('after a release', () => {
 
   test('in a worker thread, the signals of the main thread are its own', async () => {
     const worker = `
+      import { workerData as directory } from 'node:worker_threads';
       import { SingleInstance } from '${new URL('../dist/index.js', import.meta.url)}';
-      new SingleInstance('bot', { directory: process.argv[2] }).release();
+      new SingleInstance('bot', { directory }).release();
       process.kill(process.pid, 'SIGTERM');`;
     const code = `
       import { Worker } from 'node:worker_threads';
       process.on('SIGTERM', () => { say('mine'); process.exit(7); });
       const url = new URL('data:text/javascript,' + encodeURIComponent(${JSON.stringify(worker)}));
-      new Worker(url, { argv: [directory] });
+      new Worker(url, { workerData: directory });
       stayAlive();`;
     const { status, stdout } = await program(freshDirectory(), code).finished;
     expect(status).toBe(7);
