@@ -9,13 +9,13 @@
       "cflags_cc": ["-std=c++17", "-Wall", "-Wextra", "-fvisibility=hidden", "-fvisibility-inlines-hidden"],
       "conditions": [
         ["OS=='linux'", {
-          "sources": ["native/lock_posix.cc", "native/file_mode_linux.cc", "native/home_posix.cc", "native/signals_posix.cc", "native/wait_linux.cc", "native/condition_linux.cc", "native/process_linux.cc", "native/exec_linux.cc", "native/state_linux.cc", "native/watch_posix.cc", "native/marks_linux.cc", "native/bond_linux.cc", "native/addon_linux.cc"],
+          "sources": ["native/lock_posix.cc", "native/file_mode_linux.cc", "native/home_posix.cc", "native/signals_posix.cc", "native/wait_posix.cc", "native/wait_linux.cc", "native/condition_linux.cc", "native/process_linux.cc", "native/exec_linux.cc", "native/state_linux.cc", "native/watch_posix.cc", "native/marks_linux.cc", "native/bond_linux.cc", "native/addon_linux.cc"],
           "defines": ["_GNU_SOURCE", "_FILE_OFFSET_BITS=64"],
           "ldflags": ["-Wl,-z,nodelete", "-Wl,--gc-sections", "-pthread"]
         }],
         ["OS=='mac'", {
           "sources": [
-            "native/lock_posix.cc", "native/file_mode_mac.cc", "native/home_posix.cc", "native/signals_posix.cc", "native/wait_mac.cc", "native/condition_std.cc", "native/process_mac.cc", "native/facts_mac.cc",
+            "native/lock_posix.cc", "native/file_mode_mac.cc", "native/home_posix.cc", "native/signals_posix.cc", "native/wait_posix.cc", "native/wait_mac.cc", "native/condition_std.cc", "native/process_mac.cc", "native/facts_mac.cc",
             "native/exec_mac.cc", "native/watch_posix.cc", "native/marks_mac.cc", "native/addon_mac.cc",
             "native/addon_facts.cc"
           ],

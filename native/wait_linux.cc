@@ -12,16 +12,9 @@
 #include <atomic>
 #include <memory>
 
-#include "lock_file_posix.h"
+#include "wait_posix.h"
 
 namespace kernel_lock {
-
-struct BlockingWait::State {
-  std::atomic<bool> interrupted{false};
-  std::atomic<bool> last_look{false};
-  std::atomic<bool> blocking{false};  // pthread_kill is safe only while this holds
-  pthread_t thread{};
-};
 
 namespace {
 
@@ -186,16 +179,6 @@ Outcome BlockingWait::acquire(const std::string& path, Mode mode) {
 void BlockingWait::interrupt() {
   state_->interrupted.store(true);
   if (state_->blocking.load()) pthread_kill(state_->thread, wait_signal());
-}
-
-void BlockingWait::time_is_up() {
-  state_->last_look.store(true);
-  interrupt();
-}
-
-void BlockingWait::rearm() {
-  state_->last_look.store(false);
-  state_->interrupted.store(false);
 }
 
 }  // namespace kernel_lock

@@ -11,19 +11,11 @@
 #include <sys/file.h>
 #include <unistd.h>
 
-#include <atomic>
 #include <memory>
 
-#include "lock_file_posix.h"
+#include "wait_posix.h"
 
 namespace kernel_lock {
-
-struct BlockingWait::State {
-  std::atomic<bool> interrupted{false};
-  std::atomic<bool> last_look{false};
-  std::atomic<bool> blocking{false};
-  pthread_t thread{};
-};
 
 namespace {
 
@@ -172,16 +164,6 @@ void BlockingWait::interrupt() {
     pthread_kill(state_->thread, wait_signal());
     ::usleep(50);
   }
-}
-
-void BlockingWait::time_is_up() {
-  state_->last_look.store(true);
-  interrupt();
-}
-
-void BlockingWait::rearm() {
-  state_->last_look.store(false);
-  state_->interrupted.store(false);
 }
 
 }  // namespace kernel_lock
