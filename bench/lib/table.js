@@ -30,7 +30,7 @@ export function verdictText({ what, value, unit, sign, target, met }) {
 }
 
 export function checkText({ what, value, unit, sign, roomy, near }) {
-  const outcome = near ? 'ok' : 'MISSED';
+  const outcome = near ? 'ok' : 'FAILED';
   return `${outcome.padEnd(7)}${what}: ${figure(value)} ${unit}, wanted ${sign} ${figure(roomy)}`;
 }
 

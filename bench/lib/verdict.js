@@ -27,9 +27,6 @@ export function atLeast(what, value, unit, target, roomy) {
   };
 }
 
-/** Whether there is a figure at all. */
-export const isMeasured = ({ value }) => Number.isFinite(value);
-
 /** The limits that the form asks for: `target` or `roomy`. */
 export function judged(verdicts, limit) {
   return verdicts.filter((verdict) => verdict[limit] !== undefined);

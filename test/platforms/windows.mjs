@@ -50,10 +50,6 @@ function isAlive(pid) {
   }
 }
 
-// How long one is in the way that goes by itself. A virus scanner may take 200 ms, which
-// test/native/system_win.cc counts out; here the 500 ms that it is given have to last on a busy machine too.
-const A_MOMENT = '50';
-
 /** A program that has the file open in the way of others; see opener_win.c. */
 class Opener {
   #child;
@@ -240,10 +236,10 @@ export const windowsCases = {
     equal([existsSync(held.path), held.signal.aborted], [true, false]);
     held.release();
   },
-  'a virus scanner that opens the file for a moment is waited for': async () => {
+  'a virus scanner that opens the file for 200 ms is waited for': async () => {
     for (const acquire of [lock, lockSync, tryLock]) {
       const options = at();
-      const opener = await Opener.start('unshared', lockPath('bot', options), A_MOMENT);
+      const opener = await Opener.start('unshared', lockPath('bot', options), '200');
       const held = await acquire('bot', options);
       held.release();
       await opener.ended;
@@ -337,7 +333,7 @@ export const windowsCases = {
   'a deletion in progress is waited for': async () => {
     const options = at();
     writeFileSync(lockPath('bot', options), '');
-    const opener = await Opener.start('deleted', lockPath('bot', options), A_MOMENT);
+    const opener = await Opener.start('deleted', lockPath('bot', options), '200');
     lockSync('bot', options).release();
     await opener.ended;
     equal(existsSync(lockPath('bot', options)), true);

@@ -464,7 +464,7 @@ test('two hosts: one runs, and the other one after its death and after a cut cab
   const next = await pidOf(second);
   const took = performance.now() - killed;
   console.log(`moved ${took.toFixed()} ms after SIGKILL`);
-  expect(took).toBeLessThan(20_000); // not after heartbeats, of which it would take 5
+  expect(took).toBeLessThan(5000);
   expect(isAlive(pid)).toBe(false);
   const third = bot(hosts[0] as Network);
   await expect.poll(() => server.locks()).toEqual({ held: 1, waiting: 1 });
