@@ -185,6 +185,8 @@ export function quietly(log: () => unknown): void {
 
 function endBy(signal: ShutdownSignal): void {
   process.removeAllListeners(signal);
+  // Deno keeps its handler, and has another thread end the process: later than the exit below.
+  native().letThrough?.(constants.signals[signal]);
   try {
     process.kill(process.pid, signal);
   } catch {} // Windows can't send it

@@ -1,5 +1,6 @@
 // What only the systems with signals have.
-import { readFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Actor, at, equal, soon } from './kit.mjs';
 
@@ -19,14 +20,40 @@ async function instance(ends) {
   return { other, begun };
 }
 
-export const posixCases = {
-  'an instance does its onShutdown on a signal, and ends by it': async () => {
-    for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP']) {
-      const { other, begun } = await instance(true);
-      process.kill(other.pid, signal);
-      equal([await other.ended, begun()], [signal, signal]);
+/** Lets the other threads of the process run only while its first one has nothing to do. */
+function holdThreadsBack(pid) {
+  const [, processor] = /Cpus_allowed_list:\s*(\d+)/.exec(
+    readFileSync('/proc/self/status', 'utf8'),
+  );
+  for (const thread of readdirSync(`/proc/${pid}/task`)) {
+    try {
+      // Of util-linux.
+      execFileSync('taskset', ['--cpu-list', '--pid', processor, thread]);
+      if (thread !== String(pid)) execFileSync('chrt', ['--idle', '--pid', '0', thread]);
+    } catch (error) {
+      if (existsSync(`/proc/${pid}/task/${thread}`)) throw error; // else it has ended
     }
-  },
+  }
+}
+
+/** `prepare`: what is done to the process before the signal. */
+async function endsBySignals(prepare) {
+  for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP']) {
+    const { other, begun } = await instance(true);
+    prepare?.(other.pid);
+    process.kill(other.pid, signal);
+    equal([await other.ended, begun()], [signal, signal]);
+  }
+}
+
+const linuxCases = {
+  'an instance ends by a signal, however late its other threads run': () =>
+    endsBySignals(holdThreadsBack),
+};
+
+export const posixCases = {
+  ...(process.platform === 'linux' ? linuxCases : {}),
+  'an instance does its onShutdown on a signal, and ends by it': () => endsBySignals(),
   'a second signal ends it at once': async () => {
     const { other, begun } = await instance(false);
     process.kill(other.pid, 'SIGTERM');
