@@ -46,13 +46,14 @@ async function endsBySignals(prepare) {
   }
 }
 
-const linuxCases = {
+// It has signals told, and the process ended by them, in other threads.
+const denoCases = {
   'an instance ends by a signal, however late its other threads run': () =>
     endsBySignals(holdThreadsBack),
 };
 
 export const posixCases = {
-  ...(process.platform === 'linux' ? linuxCases : {}),
+  ...(globalThis.Deno ? denoCases : {}),
   'an instance does its onShutdown on a signal, and ends by it': () => endsBySignals(),
   'a second signal ends it at once': async () => {
     const { other, begun } = await instance(false);
