@@ -169,7 +169,7 @@ describe('a lock', () => {
 
 test('what happens is told on the same channels', async () => {
   const name = freshName();
-  const told: unknown[] = [];
+  const told: [event: string, what: unknown][] = [];
   for (const event of ['waited', 'acquired', 'refused', 'released', 'lost']) {
     const hear = (message: unknown) => {
       const { name: about, outcome, holder, error } = message as Record<string, never>;
@@ -199,12 +199,14 @@ test('what happens is told on the same channels', async () => {
   );
   await lost;
   await next.release();
-  expect(told).toEqual([
+  // The answer to the release comes on another connection than the grant: first, or later.
+  const isRelease = ([event]: [string, unknown]) => event === 'released';
+  expect(told.filter(isRelease)).toHaveLength(1);
+  expect(told.filter((one) => !isRelease(one))).toEqual([
     ['acquired', undefined],
     ['refused', process.pid],
     ['waited', 'timeout'],
     ['refused', process.pid],
-    ['released', undefined],
     ['waited', 'acquired'],
     ['acquired', undefined],
     ['lost', 'LOCK_LOST'],
