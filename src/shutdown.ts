@@ -22,13 +22,15 @@ export interface Shutdown {
 }
 
 const shutdowns = new Set<Shutdown>();
-let ending = false;
+/** What it ends by, since the first signal. */
+let ending: ShutdownSignal | undefined;
+/** What came with the first signal may not have been told yet. */
+let justBegun = false;
 let releasedNow = false;
-/**
- * To the end of a shutdown: as PID 1 a signal has no effect of its own, and Deno tells what it has caught
- * any number of turns later.
- */
-const LISTENS_ON = process.pid === 1 || process.versions.deno !== undefined;
+/** There a signal has no effect of its own. */
+const IS_INIT = process.pid === 1;
+/** To the end of a shutdown: Deno tells what it has caught any number of turns later. */
+const LISTENS_ON = IS_INIT || process.versions.deno !== undefined;
 /** How often it began to listen. */
 let beginnings = 0;
 
@@ -38,7 +40,7 @@ let beginnings = 0;
  * SIGHUP. Returns a function that stops listening.
  */
 export function shutDownOnSignals(shutdown: Shutdown): () => void {
-  if (shutdowns.size === 0 && !ending) startListening();
+  if (shutdowns.size === 0 && ending === undefined) startListening();
   shutdowns.add(shutdown);
   return () => {
     shutdowns.delete(shutdown);
@@ -46,7 +48,7 @@ export function shutDownOnSignals(shutdown: Shutdown): () => void {
     process.nextTick(() => {
       releasedNow = false;
     });
-    if (shutdowns.size > 0 || ending) return;
+    if (shutdowns.size > 0 || ending !== undefined) return;
     const begun = beginnings;
     for (const signal of SIGNALS) leave(signal, () => begun !== beginnings);
   };
@@ -94,7 +96,7 @@ const through = new Set<string | symbol>();
  * listeners are never told.
  */
 function letThrough(signal: ShutdownSignal): boolean {
-  if (through.has(signal) || !isAlone(signal) || LISTENS_ON) return false;
+  if (through.has(signal) || !isAlone(signal) || IS_INIT) return false;
   const number: number | undefined = constants.signals[signal];
   if (native().letThrough === undefined || number === undefined) return false;
   // Three milliseconds of an import, which only this needs.
@@ -125,10 +127,12 @@ function afterPoll(call: () => void): void {
 }
 
 function onSignal(signal: ShutdownSignal): void {
-  if (ending) {
+  if (ending !== undefined) {
     // A closed terminal says so twice, by the shell and by the kernel; systemd may say it right after
-    // SIGTERM (SendSIGHUP=).
-    if (signal !== 'SIGHUP') endBy(signal);
+    // SIGTERM (SendSIGHUP=). Of two that wait for a process, the kernel delivers SIGHUP first.
+    if (signal === 'SIGHUP') return;
+    if (ending !== 'SIGHUP' || !cameWithFirst(signal)) endBy(signal);
+    ending = signal;
     return;
   }
   if (shutdowns.size === 0) {
@@ -136,19 +140,29 @@ function onSignal(signal: ShutdownSignal): void {
     if (othersOn(signal).length === 0 && !releasedNow) endBy(signal);
     return;
   }
-  ending = true;
+  ending = signal;
+  justBegun = true;
   const others = othersOn(signal).length > 0;
   listen('SIGHUP');
   // Without a listener they end the process, even one that is blocked.
   for (const next of URGENT) leave(next, () => LISTENS_ON || !isAlone(next));
   const begin = () => {
-    void Promise.all([...shutdowns].map((shutdown) => end(shutdown, signal))).then(() =>
-      endBy(signal),
+    const told = ending ?? signal;
+    void Promise.all([...shutdowns].map((shutdown) => end(shutdown, told))).then(() =>
+      endBy(ending ?? signal),
     );
   };
+  afterPoll(() => {
+    justBegun = false;
+  });
   // A listener of the program's own may end it: not before the work has begun.
   if (others) begin();
   else afterPoll(begin);
+}
+
+/** What is told although it is let through was caught before. */
+function cameWithFirst(signal: ShutdownSignal): boolean {
+  return justBegun || through.has(signal);
 }
 
 async function end(shutdown: Shutdown, signal: ShutdownSignal): Promise<void> {
@@ -183,12 +197,17 @@ export function quietly(log: () => unknown): void {
   } catch {}
 }
 
-function endBy(signal: ShutdownSignal): void {
+/** Has the signal do to this process what it does where nobody listens. */
+export function raise(signal: ShutdownSignal): void {
   process.removeAllListeners(signal);
-  // Deno keeps its handler, and has another thread end the process: later than the exit below.
+  // Deno keeps its handler, and has another thread end the process: some time later.
   native().letThrough?.(constants.signals[signal]);
+  process.kill(process.pid, signal);
+}
+
+function endBy(signal: ShutdownSignal): never {
   try {
-    process.kill(process.pid, signal);
+    raise(signal);
   } catch {} // Windows can't send it
   // Still here: PID 1 of a container, which signals without a handler do not end.
   exitNow(128 + constants.signals[signal]);

@@ -509,6 +509,46 @@ describe('SIGHUP', () => {
     },
   );
 
+  // Of two that wait for a process, the kernel delivers SIGHUP first.
+  test.each([
+    ['', 'SIGTERM'],
+    ['and the program listens for SIGHUP as well', 'SIGTERM'],
+    ['and the program listens for SIGINT as well', 'SIGINT'],
+  ] as const)(
+    'that comes with another one does not cut onShutdown short, %s',
+    async (also, other) => {
+      const directory = freshDirectory();
+      const [listened] = /SIG\w+/.exec(also) ?? [];
+      const code = `
+      new SingleInstance('bot', { ...options, onShutdown: ${slow} });
+      ${listened === undefined ? '' : `process.on('${listened}', () => {});`}`;
+      const { child, finished, says } = await instance(directory, code);
+      child.kill('SIGSTOP');
+      const status = () => inspect('bot', { directory }).holders[0]?.status;
+      await expect.poll(status, POLL).toBe('stopped');
+      for (const signal of [other, 'SIGHUP', 'SIGCONT'] as const) child.kill(signal);
+      await says(/stopping on SIG/);
+      child.stdin?.write('go on\n');
+      const end = await finished;
+      expect(end.stdout).toMatch(/stopped\n$/);
+      expect(end.status).toBe(other);
+    },
+  );
+
+  test.each(['', `process.on('SIGTERM', () => {});`])(
+    'is the first one, and SIGTERM the second one, which ends it at once: %s',
+    async (also) => {
+      const code = `new SingleInstance('bot', { ...options, onShutdown: ${slow} }); ${also}`;
+      const { child, finished, says } = await instance(freshDirectory(), code);
+      child.kill('SIGHUP');
+      await says('stopping on SIGHUP\n');
+      child.kill('SIGTERM');
+      const { status, stdout } = await finished;
+      expect(status).toBe('SIGTERM');
+      expect(stdout).not.toContain('stopped');
+    },
+  );
+
   test('as soon as the first one was told does not end the process either', async () => {
     const directory = freshDirectory();
     const code = `

@@ -18,16 +18,29 @@ function keep(held) {
 }
 
 const quiet = { info: () => {}, warn: () => {}, error: () => {} };
+const shutdowns = {
+  ends: () => {},
+  lasts: async (file) => {
+    // Time for what came with the signal to be told.
+    await new Promise((next) => setTimeout(next, 100));
+    writeFileSync(file, 'done');
+  },
+  waits: () => new Promise(() => {}),
+  blocks: () => {
+    const end = performance.now() + 20_000;
+    while (performance.now() < end);
+  },
+};
 const verbs = {
   lock: async (name, options) => keep(await lock(name, options)),
   lockSync: (name, options) => keep(lockSync(name, options)),
   tryLock: (name, options) => keep(tryLock(name, options)),
   inspect,
   lockPath,
-  singleInstance: (name, options, file, ends) => {
+  singleInstance: (name, options, file, how) => {
     const onShutdown = (signal) => {
       writeFileSync(file, signal);
-      return ends ? undefined : new Promise(() => {});
+      return shutdowns[how](file);
     };
     new SingleInstance(name, { ...options, onShutdown, logger: quiet });
   },

@@ -4,12 +4,15 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Actor, at, equal, soon } from './kit.mjs';
 
-/** A process with a `SingleInstance` whose onShutdown leaves `begun` in a file, and ends if `ends`. */
-async function instance(ends) {
+/**
+ * A process with a `SingleInstance` whose onShutdown leaves `begun` in a file, and `ends`, `lasts` a
+ * moment, `waits` for ever or `blocks` the thread for twenty seconds.
+ */
+async function instance(how) {
   const options = at();
   const other = await Actor.start();
   const file = join(options.directory, 'shutdown');
-  await other.ask('singleInstance', 'bot', options, file, ends);
+  await other.ask('singleInstance', 'bot', options, file, how);
   const begun = () => {
     try {
       return readFileSync(file, 'utf8');
@@ -39,7 +42,7 @@ function holdThreadsBack(pid) {
 /** `prepare`: what is done to the process before the signal. */
 async function endsBySignals(prepare) {
   for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP']) {
-    const { other, begun } = await instance(true);
+    const { other, begun } = await instance('ends');
     prepare?.(other.pid);
     process.kill(other.pid, signal);
     equal([await other.ended, begun()], [signal, signal]);
@@ -55,11 +58,20 @@ const denoCases = {
 export const posixCases = {
   ...(globalThis.Deno ? denoCases : {}),
   'an instance does its onShutdown on a signal, and ends by it': () => endsBySignals(),
-  'a second signal ends it at once': async () => {
-    const { other, begun } = await instance(false);
-    process.kill(other.pid, 'SIGTERM');
-    await soon(() => begun() === 'SIGTERM');
-    process.kill(other.pid, 'SIGINT');
-    equal(await other.ended, 'SIGINT');
+  'a second signal ends it at once, also where onShutdown blocks it': async () => {
+    for (const hangs of ['waits', 'blocks']) {
+      const { other, begun } = await instance(hangs);
+      process.kill(other.pid, 'SIGTERM');
+      await soon(() => begun() === 'SIGTERM');
+      process.kill(other.pid, 'SIGINT');
+      equal(await other.ended, 'SIGINT', hangs);
+    }
+  },
+  'SIGHUP beside another signal does not cut onShutdown short': async () => {
+    const { other, begun } = await instance('lasts');
+    for (const signal of ['SIGSTOP', 'SIGTERM', 'SIGHUP', 'SIGCONT']) {
+      process.kill(other.pid, signal);
+    }
+    equal([await other.ended, begun()], ['SIGTERM', 'done']);
   },
 };
