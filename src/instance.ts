@@ -69,8 +69,9 @@ const DEFAULT_SHUTDOWN_TIMEOUT = 10_000;
  * signal would have. A second SIGTERM or SIGINT during that is not held up: it ends the process at
  * once. (As PID 1 of a container too, unless `onShutdown` blocks the thread: there the kernel drops
  * signals that nobody can handle.) A SIGHUP during that changes nothing: a closing terminal sends
- * two, and systemd one right after SIGTERM (`SendSIGHUP=`), which may be told before it. A program that listens for SIGHUP before it makes its instance keeps that signal to itself,
- * to reload for example.
+ * two, and systemd one right after SIGTERM (`SendSIGHUP=`), which the kernel may deliver first. A
+ * program that listens for SIGHUP before it makes its instance keeps that signal to itself, to reload
+ * for example.
  *
  * A wait blocks the thread. A signal ends the process meanwhile as ever, unless the program handles
  * that signal, or is PID 1 of a container: then it comes after the wait. Signals are the main

@@ -24,11 +24,16 @@ export interface Shutdown {
 const shutdowns = new Set<Shutdown>();
 /** What it ends by, since the first signal. */
 let ending: ShutdownSignal | undefined;
-/** What came with the first signal may not have been told yet. */
-let justBegun = false;
+/** Until when, by `performance.now()`, what is told may have come with the first signal. */
+let togetherUntil = 0;
 let releasedNow = false;
 /** There a signal has no effect of its own. */
 const IS_INIT = process.pid === 1;
+/**
+ * How long that is where the work has begun already, in milliseconds: what comes while it blocks the thread
+ * is told in the same turn.
+ */
+const TOGETHER = 100;
 /** To the end of a shutdown: Deno tells what it has caught any number of turns later. */
 const LISTENS_ON = IS_INIT || process.versions.deno !== undefined;
 /** How often it began to listen. */
@@ -37,7 +42,8 @@ let beginnings = 0;
 /**
  * On the first signal: does the work, releases, and ends the process as that signal would have,
  * when all that listen have done theirs. From then on signals end the process at once, but for
- * SIGHUP. Returns a function that stops listening.
+ * SIGHUP, and for one that came with it where it was the first. Returns a function that stops
+ * listening.
  */
 export function shutDownOnSignals(shutdown: Shutdown): () => void {
   if (shutdowns.size === 0 && ending === undefined) startListening();
@@ -141,8 +147,8 @@ function onSignal(signal: ShutdownSignal): void {
     return;
   }
   ending = signal;
-  justBegun = true;
   const others = othersOn(signal).length > 0;
+  togetherUntil = others ? performance.now() + TOGETHER : Number.POSITIVE_INFINITY;
   listen('SIGHUP');
   // Without a listener they end the process, even one that is blocked.
   for (const next of URGENT) leave(next, () => LISTENS_ON || !isAlone(next));
@@ -153,7 +159,7 @@ function onSignal(signal: ShutdownSignal): void {
     );
   };
   afterPoll(() => {
-    justBegun = false;
+    togetherUntil = 0;
   });
   // A listener of the program's own may end it: not before the work has begun.
   if (others) begin();
@@ -162,7 +168,7 @@ function onSignal(signal: ShutdownSignal): void {
 
 /** What is told although it is let through was caught before. */
 function cameWithFirst(signal: ShutdownSignal): boolean {
-  return justBegun || through.has(signal);
+  return performance.now() < togetherUntil || through.has(signal);
 }
 
 async function end(shutdown: Shutdown, signal: ShutdownSignal): Promise<void> {
@@ -197,17 +203,15 @@ export function quietly(log: () => unknown): void {
   } catch {}
 }
 
-/** Has the signal do to this process what it does where nobody listens. */
-export function raise(signal: ShutdownSignal): void {
+/** Ends the process as the signal would have, did nobody listen. */
+export function endBy(signal: ShutdownSignal): never {
   process.removeAllListeners(signal);
-  // Deno keeps its handler, and has another thread end the process: some time later.
-  native().letThrough?.(constants.signals[signal]);
-  process.kill(process.pid, signal);
-}
-
-function endBy(signal: ShutdownSignal): never {
   try {
-    raise(signal);
+    // Deno keeps its handler, and has another thread end the process: later than the exit below.
+    native().letThrough?.(constants.signals[signal]);
+  } catch {} // the command line can list without a native part
+  try {
+    process.kill(process.pid, signal);
   } catch {} // Windows can't send it
   // Still here: PID 1 of a container, which signals without a handler do not end.
   exitNow(128 + constants.signals[signal]);

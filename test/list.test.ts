@@ -8,7 +8,7 @@ import { cut, displayWidth, table } from '../src/cli/table.js';
 import { parseStat } from '../src/proc.js';
 import type { Holder, LockStatus } from '../src/types.js';
 import { Actor } from './support/actor.js';
-import { requireProgram } from './support/requires.js';
+import { requireProgram, requireRoot } from './support/requires.js';
 import { CLI, cli, REPOSITORY, run, start } from './support/run.js';
 import { freshDirectory } from './support/scratch.js';
 
@@ -124,9 +124,9 @@ describe('the table', () => {
 const stateOf = (pid: number) => parseStat(readFileSync(`/proc/${pid}/stat`, 'latin1'))?.state;
 
 /** The live view in a pseudo-terminal of its own. */
-async function terminal(columns: number, rows: number, at: string[], flags = '') {
+async function terminal(columns: number, rows: number, at: string[], flags = '', under = '') {
   const node = `'${process.execPath}' ${flags}`;
-  const command = `stty cols ${columns} rows ${rows}; echo pid=$$; exec ${node} '${CLI}' list --watch ${at.join(' ')}`;
+  const command = `stty cols ${columns} rows ${rows}; echo pid=$$; exec ${under} ${node} '${CLI}' list --watch ${at.join(' ')}`;
   const running = start('script', ['-qefc', command, '/dev/null'], {
     stdio: ['pipe', 'pipe', 'pipe'],
   });
@@ -188,6 +188,16 @@ describe('list --watch on a terminal', () => {
     const view = await terminal(80, 24, at);
     process.kill(view.pid, signal);
     expect((await view.finished).status).toBe(signal === 'SIGTERM' ? 143 : 129);
+    expect(view.output().endsWith('\x1b[?25h\x1b[?1049l')).toBe(true);
+  });
+
+  test('as PID 1, Ctrl-C ends it', async (context) => {
+    requireRoot(context);
+    requireProgram(context, 'unshare');
+    const { at } = here();
+    const view = await terminal(80, 24, at, '', 'unshare --pid --fork --kill-child --mount-proc');
+    view.child.stdin?.write('\x03');
+    expect((await view.finished).status).toBe(130);
     expect(view.output().endsWith('\x1b[?25h\x1b[?1049l')).toBe(true);
   });
 

@@ -511,29 +511,53 @@ describe('SIGHUP', () => {
 
   // Of two that wait for a process, the kernel delivers SIGHUP first.
   test.each([
-    ['', 'SIGTERM'],
-    ['and the program listens for SIGHUP as well', 'SIGTERM'],
-    ['and the program listens for SIGINT as well', 'SIGINT'],
+    ['SIGTERM', 'nothing', 'SIGTERM'],
+    ['SIGTERM', 'SIGHUP', 'SIG'],
+    ['SIGTERM', 'SIGHUP and SIGTERM', 'SIG'],
+    ['SIGINT', 'SIGINT', 'SIGINT'],
   ] as const)(
-    'that comes with another one does not cut onShutdown short, %s',
-    async (also, other) => {
+    'that comes with another one does not cut onShutdown short: %s, and the program listens for %s',
+    async (other, own, told) => {
       const directory = freshDirectory();
-      const [listened] = /SIG\w+/.exec(also) ?? [];
+      const listening = (own.match(/SIG\w+/g) ?? []).map(
+        (name) => `process.on('${name}', () => {});`,
+      );
       const code = `
       new SingleInstance('bot', { ...options, onShutdown: ${slow} });
-      ${listened === undefined ? '' : `process.on('${listened}', () => {});`}`;
+      ${listening.join('')}`;
       const { child, finished, says } = await instance(directory, code);
       child.kill('SIGSTOP');
       const status = () => inspect('bot', { directory }).holders[0]?.status;
       await expect.poll(status, POLL).toBe('stopped');
       for (const signal of [other, 'SIGHUP', 'SIGCONT'] as const) child.kill(signal);
-      await says(/stopping on SIG/);
+      await says(`stopping on ${told}`);
       child.stdin?.write('go on\n');
       const end = await finished;
       expect(end.stdout).toMatch(/stopped\n$/);
       expect(end.status).toBe(other);
     },
   );
+
+  test('is the first one, and SIGTERM comes while onShutdown blocks: ends it then', async () => {
+    const directory = freshDirectory();
+    const code = `
+      import { readSync } from 'node:fs';
+      const onShutdown = () => {
+        say('blocking');
+        readSync(0, Buffer.alloc(1)); // SIGTERM has come
+        const end = performance.now() + 200;
+        while (performance.now() < end);
+        return never;
+      };
+      new SingleInstance('bot', { ...options, onShutdown, shutdownTimeout: 2_000_000 });
+      for (const signal of ['SIGHUP', 'SIGTERM']) process.on(signal, () => {});`;
+    const { child, finished, says } = await instance(directory, code);
+    child.kill('SIGHUP');
+    await says('blocking\n');
+    child.kill('SIGTERM');
+    child.stdin?.write('go on\n');
+    expect((await finished).status).toBe('SIGTERM');
+  });
 
   test.each(['', `process.on('SIGTERM', () => {});`])(
     'is the first one, and SIGTERM the second one, which ends it at once: %s',

@@ -2,7 +2,7 @@
 
 import { list } from '../inspect.js';
 import { printable, printableJson } from '../report.js';
-import { raise } from '../shutdown.js';
+import { endBy } from '../shutdown.js';
 import type { LockStatus } from '../types.js';
 import type { Call } from './args.js';
 import { printLine, warnIfPrivate } from './output.js';
@@ -58,7 +58,7 @@ function liveView(call: Call, output: NodeJS.WriteStream): Promise<number> {
   for (const signal of ENDING) {
     process.on(signal, () => {
       leave();
-      raise(signal);
+      endBy(signal);
     });
   }
   // Ctrl-Z and fg; the next turn draws.
