@@ -67,7 +67,11 @@ export function pagesWithoutGaps(read: Read): string[] {
       // The end, unless an entry follows that is longer than the rest of the kernel's buffer, because
       // many wait for its lock. Such a one is met here, and makes the buffer grow.
       const isShort = page.length <= HALF;
-      if (isShort && read(at + page.length + HALF) === '') return [...pages, page];
+      if (isShort && read(at + page.length) === '') {
+        if (read(at) === page) return [...pages, page];
+        vain++; // what followed may have moved forward
+        continue;
+      }
       if (isShort && grown !== at) {
         grown = at;
         continue;

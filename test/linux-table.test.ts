@@ -93,6 +93,29 @@ describe('pages without gaps', () => {
     );
   });
 
+  test('have one that followed too long for the first page, and moved forward before the second', () => {
+    const [stays, goes] = many(2) as [Lock, Lock];
+    const states: [number, Lock[]][] = [
+      [0, [stays]],
+      [0, [stays]],
+      [0, [goes, stays]],
+      [0, [goes, stays]],
+      [69, [goes, stays]],
+      [0, [stays]],
+    ];
+    const table: Table = new Table([stays], () => {
+      const state = states.shift();
+      if (state === undefined) return;
+      [stays.waiters, table.locks] = state;
+    });
+    expect(
+      missing(
+        [stays],
+        pagesWithoutGaps((at) => table.read(at)),
+      ),
+    ).toEqual([]);
+  });
+
   test('miss none that is there all the while, whoever else comes and goes', () => {
     const changes = fc.array(
       fc.record({ gone: fc.nat(400), come: fc.nat(60), where: fc.nat(100), waiters: fc.nat(70) }),
