@@ -439,7 +439,8 @@ describe('SIGHUP', () => {
   const slow = `async (signal) => { say('stopping on ' + signal); await line(); say('stopped'); }`;
 
   // A real terminal, closed: the kernel tells the shell, the shell tells its jobs and ends, and the
-  // kernel tells them again.
+  // kernel tells them again. It tells the leader of the session, which this shell becomes by exec,
+  // whatever $SHELL script(1) starts it with: dash stays between otherwise, and is told in its place.
   test.for([
     ['', 'it comes, twice as a rule, and onShutdown runs to its end'],
     ['setsid ', 'it does not come to a program under setsid'],
@@ -470,7 +471,7 @@ describe('SIGHUP', () => {
       setInterval(() => {}, 60_000);
       note(shell);`,
     );
-    const terminal = start('script', ['-q', '-c', 'bash --norc -i', '/dev/null'], {
+    const terminal = start('script', ['-q', '-c', 'exec bash --norc -i', '/dev/null'], {
       stdio: ['pipe', 'ignore', 'ignore'],
     });
     terminal.child.stdin?.write(`${prefix}'${process.execPath}' '${file}' $$\n`);
