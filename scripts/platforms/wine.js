@@ -22,6 +22,7 @@ export class Wine {
       ...process.env,
       WINEPREFIX: this.#prefix,
       WINEDEBUG: '-all',
+      LC_ALL: 'C.UTF-8', // by which it names files: without it, none that is not ASCII
       TMPDIR: this.#scratch, // its server never removes the folder of its socket
     };
     if (!existsSync(this.#prefix)) {
