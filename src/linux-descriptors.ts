@@ -24,18 +24,14 @@ export interface Descriptors {
 export function descriptorsOf(pid: number): Descriptors | undefined {
   const token = startToken(pid); // before the look: who has it afterwards is the one looked at
   let directory = `/proc/${pid}`;
-  let names: string[];
-  try {
-    names = readdirSync(`${directory}/fd`);
-    // A program whose first thread has ended while others go on: they have the descriptors.
-    if (names.length === 0) {
-      directory = taskOf(pid);
-      names = readdirSync(`${directory}/fd`);
-    }
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'EACCES') return undefined;
-    names = [];
+  let names = numbersIn(directory);
+  // A program whose first thread has ended while others go on: they have the descriptors, and its own,
+  // of which there are none, are root's to look at.
+  if (!names?.length) {
+    directory = taskOf(pid);
+    names = numbersIn(directory);
   }
+  if (names === undefined) return undefined;
   const byName = new Map<string, string[]>();
   for (const fd of names) {
     const target = basename(link(`${directory}/fd/${fd}`) ?? '');
@@ -44,6 +40,14 @@ export function descriptorsOf(pid: number): Descriptors | undefined {
     else others.push(fd);
   }
   return { startToken: token, directory, byName };
+}
+
+function numbersIn(directory: string): string[] | undefined {
+  try {
+    return readdirSync(`${directory}/fd`);
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EACCES' ? undefined : [];
+  }
 }
 
 /** The descriptors of what has this base name. */

@@ -422,31 +422,48 @@ print('zombie=%d' % pid, flush=True); sys.stdin.read()`;
     expect(inspect('bot', { directory })).toMatchObject({ held: false, holders: [] });
   });
 
-  test('whose threads live on is the holder, and can be killed', async (context) => {
-    const python = requirePython(context, 'ctypes');
-    const { directory } = here();
-    const code = `import ctypes, fcntl, platform, sys, threading, time
+  // Its own files are root's to look at; those of its threads are its user's.
+  test.for([
+    ['this user', []],
+    ['a user who is not root', AS_NOBODY],
+  ] as const)(
+    'whose threads live on is the holder, and can be killed by %s',
+    async ([, as], context) => {
+      if (as.length > 0) {
+        requireRoot(context);
+        requireProgram(context, 'setpriv');
+      }
+      const python = requirePython(context, 'ctypes', as);
+      const { directory } = here();
+      chmodSync(directory, 0o777);
+      const code = `import ctypes, fcntl, platform, sys, threading, time
 f = open(sys.argv[1], 'a'); fcntl.flock(f, fcntl.LOCK_EX)
 threading.Thread(target=time.sleep, args=(60,)).start()
 print('on', flush=True)
 exit_thread = {'x86_64': 60, 'aarch64': 93}[platform.machine()]
 ctypes.CDLL(None).syscall(exit_thread, 0)`;
-    const holder = start(python, ['-c', code, lockPath('bot', { directory })]);
-    await holder.says('on');
-    await expect.poll(() => inspect('bot', { directory }).holders[0]?.status, POLL).toBe('zombie');
-    expect(inspect('bot', { directory }).holders).toMatchObject([
-      {
-        pid: holder.pid,
-        argv: expect.arrayContaining(['-c', code]),
-        cwd: process.cwd(),
-        executable: expect.stringContaining('python'),
-        memoryBytes: expect.any(Number),
-        source: 'kernel',
-      },
-    ]);
-    expect(await killRunning('bot', { directory })).toBe(true);
-    expect((await holder.finished).status).toBe('SIGTERM');
-  });
+      const command = [...as, python, '-c', code, lockPath('bot', { directory })];
+      const holder = start(command[0] as string, command.slice(1));
+      await holder.says('on');
+      await expect
+        .poll(() => inspect('bot', { directory }).holders[0]?.status, POLL)
+        .toBe('zombie');
+      expect(inspect('bot', { directory }).holders).toMatchObject([
+        {
+          pid: holder.pid,
+          argv: expect.arrayContaining(['-c', code]),
+          cwd: process.cwd(),
+          executable: expect.stringContaining('python'),
+          memoryBytes: expect.any(Number),
+          source: 'kernel',
+        },
+      ]);
+      const killer = [...as, process.execPath, CLI, 'kill', 'bot', '--directory', directory];
+      const { status, stderr } = await run(killer[0] as string, killer.slice(1));
+      expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
+      expect((await holder.finished).status).toBe('SIGTERM');
+    },
+  );
 });
 
 test('a stopped holder is shown as stopped, and holds', async () => {
