@@ -6,7 +6,7 @@ import { describe, expect, test } from 'vitest';
 import { checkRunning, inspect, lockPath, lockSync } from '../dist/index.js';
 import { parseCommand, UsageError } from '../src/cli/args.js';
 import { Actor } from './support/actor.js';
-import { requireProgram, requireRoot } from './support/requires.js';
+import { requireProgram, requireRoot, requireSecondUser } from './support/requires.js';
 import { CLI, cli, type Finished, run, start, TERMINAL } from './support/run.js';
 import { freshDirectory, freshName } from './support/scratch.js';
 
@@ -16,7 +16,6 @@ const EVIL = 'x\x1b]0;owned\x07\x1b[2J\r\b\x7f\u009b31m\u202e\u2028y';
 const UNPRINTABLE = /(?!\n)[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/u;
 
 const POLL = { timeout: 10_000, interval: 10 };
-const isRoot = process.getuid?.() === 0;
 const AS_NOBODY = ['--reuid', '65534', '--clear-groups', process.execPath, CLI];
 
 /** A directory, as the API and as the command line want it. */
@@ -129,8 +128,8 @@ describe('check', () => {
 });
 
 describe('in a directory that this user may not look into', () => {
-  test('no command claims that the lock is free', async ({ skip }) => {
-    skip(!isRoot, 'needs root, to hold as one user and to ask as another');
+  test('no command claims that the lock is free', async (context) => {
+    requireSecondUser(context);
     const { directory, at } = here();
     const secret = join(directory, 'secret');
     mkdirSync(secret, { mode: 0o700 });
@@ -208,8 +207,8 @@ describe('kill', () => {
     expect(JSON.parse(gone.stdout)).toMatchObject({ outcome: 'gone', holders: [{ pid }] });
   });
 
-  test("answers 3 where the holder is another user's", async ({ skip }) => {
-    skip(!isRoot, 'needs root, to ask as another user');
+  test("answers 3 where the holder is another user's", async (context) => {
+    requireSecondUser(context);
     const name = freshName();
     using held = lockSync(name);
     const end = await run('setpriv', [...AS_NOBODY, 'kill', name]);

@@ -3,7 +3,7 @@
 // to hold there.
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { requireProgram, requireRoot } from './support/requires.js';
+import { requireProgram, requireRoot, requireSecondUser } from './support/requires.js';
 import { REPOSITORY, run } from './support/run.js';
 
 test.for([
@@ -11,7 +11,7 @@ test.for([
   ['kill', 'who acquires while a kill waits', 3],
   ['sent', 'a process that was sent', 7],
 ] as const)('%s.test.ts: %s', async ([file, title, count], context) => {
-  requireRoot(context);
+  (file === 'sent' ? requireSecondUser : requireRoot)(context);
   requireProgram(context, 'unshare');
   const vitest = [join(REPOSITORY, 'node_modules/vitest/vitest.mjs'), 'run', '--reporter=json'];
   const words = [process.execPath, ...vitest, `test/${file}.test.ts`, '-t', title];

@@ -30,7 +30,7 @@ import {
   tryLock,
 } from '../dist/index.js';
 import { Actor } from './support/actor.js';
-import { AS_NOBODY, requireProgram, requireRoot } from './support/requires.js';
+import { AS_NOBODY, requireProgram, requireRoot, requireSecondUser } from './support/requires.js';
 import { cli, start } from './support/run.js';
 import { freshDirectory } from './support/scratch.js';
 
@@ -170,7 +170,7 @@ describe('a directory that can not be used', () => {
   });
 
   test('because it is read-only', async (context) => {
-    requireRoot(context);
+    requireSecondUser(context);
     const directory = freshDirectory();
     chmodSync(directory, 0o555);
     const other = await Actor.start({ prefix: AS_NOBODY });

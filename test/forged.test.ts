@@ -7,7 +7,13 @@ import { inspect, killRunning, lockPath, lockSync } from '../dist/index.js';
 import { startToken } from '../src/linux.js';
 import { Actor } from './support/actor.js';
 import { reap, startAs } from './support/known.js';
-import { AS_NOBODY, NOBODY, requirePython, requireRoot } from './support/requires.js';
+import {
+  AS_NOBODY,
+  NOBODY,
+  requirePython,
+  requireRoot,
+  requireSecondUser,
+} from './support/requires.js';
 import { CLI, type Running, start } from './support/run.js';
 import { freshDirectory, freshName } from './support/scratch.js';
 
@@ -69,7 +75,7 @@ print('on', flush=True); sys.stdin.read()`;
   }
 
   test('a record that names that process gets it no signal', async (context) => {
-    requireRoot(context);
+    requireSecondUser(context);
     const python = requirePython(context, 'ctypes', AS_NOBODY);
     const { directory, path } = await hostileFile();
     const stranger = await recycled(python, path);
@@ -88,7 +94,7 @@ print('on', flush=True); sys.stdin.read()`;
 
 describe('a record of a hostile user', () => {
   async function forged(context: TestContext, changes: object) {
-    requireRoot(context);
+    requireSecondUser(context);
     const { directory, path } = await hostileFile();
     const held = lockSync('bot', { directory });
     onTestFinished(() => held.release());
@@ -128,7 +134,7 @@ describe('a record of a hostile user', () => {
 // Who may lock a file may read it, and so its record, also when its holder has ended.
 describe('what a holder says of itself', () => {
   test('is for everybody on the machine, in a directory that all can enter', async (context) => {
-    requireRoot(context);
+    requireSecondUser(context);
     const directory = freshDirectory();
     const path = lockPath('bot', { directory });
     const holder = await Actor.start({ cwd: directory });

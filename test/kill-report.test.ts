@@ -3,7 +3,7 @@ import { describe, expect, type TestContext, test } from 'vitest';
 import { checkRunning, inspect, killRunning, tryLock } from '../dist/index.js';
 import { Actor } from './support/actor.js';
 import { reap } from './support/known.js';
-import { AS_NOBODY, requireProgram, requireRoot } from './support/requires.js';
+import { AS_NOBODY, requireProgram, requireRoot, requireSecondUser } from './support/requires.js';
 import { CLI, cli, REPOSITORY, type Running, run, start } from './support/run.js';
 import { freshDirectory, freshName } from './support/scratch.js';
 
@@ -136,7 +136,7 @@ describe('a kill with force', () => {
 
 describe('of several readers', () => {
   test("all are asked, though one is another user's; the report says which", async (context) => {
-    requireRoot(context);
+    requireSecondUser(context);
     const name = freshName();
     const [mine, first, second] = await Promise.all([
       Actor.start(),
@@ -165,7 +165,7 @@ describe('of several readers', () => {
   });
 
   test('those who ignore SIGTERM are told from those who may not be signalled', async (context) => {
-    requireRoot(context);
+    requireSecondUser(context);
     const { directory, at } = here();
     const theirs = await Actor.start();
     await theirs.lock('bot', { directory, shared: true });

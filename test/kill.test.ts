@@ -12,12 +12,11 @@ import {
 import { startToken } from '../src/linux.js';
 import { Actor } from './support/actor.js';
 import { reap } from './support/known.js';
+import { AS_NOBODY, requireSecondUser } from './support/requires.js';
 import { CLI, isAlive, run, start } from './support/run.js';
 import { freshDirectory, freshName } from './support/scratch.js';
 
 const POLL = { timeout: 10_000, interval: 10 };
-const isRoot = process.getuid?.() === 0;
-const NOBODY = ['setpriv', '--reuid', '65534', '--clear-groups'];
 
 const here = () => ({ directory: freshDirectory() });
 
@@ -371,12 +370,12 @@ describe("another user's holder", () => {
     );`;
   const killAsNobody = async (name: string, timeout = 10_000) => {
     const args = [process.execPath, '--input-type=module', '-e', killer(name, timeout)];
-    const { stdout } = await run(NOBODY[0] as string, [...NOBODY.slice(1), ...args]);
+    const { stdout } = await run(AS_NOBODY[0] as string, [...AS_NOBODY.slice(1), ...args]);
     return JSON.parse(stdout);
   };
 
-  test('is not signalled: LOCK_PERMISSION', async ({ skip }) => {
-    skip(!isRoot, 'needs root, to be two users');
+  test('is not signalled: LOCK_PERMISSION', async (context) => {
+    requireSecondUser(context);
     const name = freshName();
     const actor = await holder(name, {});
     expect(await killAsNobody(name)).toMatchObject({
@@ -389,11 +388,11 @@ describe("another user's holder", () => {
     expect((await actor.inspect(name)).holders).toMatchObject([{ pid: actor.pid }]);
   });
 
-  test("does not draw the killer's own processes in by a forged record", async ({ skip }) => {
-    skip(!isRoot, 'needs root, to be two users');
+  test("does not draw the killer's own processes in by a forged record", async (context) => {
+    requireSecondUser(context);
     const name = freshName();
     const actor = await holder(name, {});
-    const victim = await Actor.start({ prefix: NOBODY });
+    const victim = await Actor.start({ prefix: AS_NOBODY });
     forgeRecord(lockPath(name), { pid: victim.pid, startToken: startToken(victim.pid) });
     const { code } = await killAsNobody(name, 100);
     expect(['LOCK_PERMISSION', 'LOCK_TIMEOUT']).toContain(code);
@@ -401,10 +400,10 @@ describe("another user's holder", () => {
     expect((await actor.inspect(name)).held).toBe(true);
   });
 
-  test('is ended by root', async ({ skip }) => {
-    skip(!isRoot, 'needs root, to be two users');
+  test('is ended by root', async (context) => {
+    requireSecondUser(context);
     const name = freshName();
-    const actor = await holder(name, {}, NOBODY);
+    const actor = await holder(name, {}, AS_NOBODY);
     expect(inspect(name).holders).toMatchObject([{ pid: actor.pid }]);
     expect(await killRunning(name)).toBe(true);
     expect(await actor.ended).toBe('SIGTERM');

@@ -20,7 +20,13 @@ import { Worker } from 'node:worker_threads';
 import { describe, expect, onTestFinished, type TestContext, test } from 'vitest';
 import { inspect, type Lock, LockLostError, lockPath, lockSync, withLock } from '../dist/index.js';
 import { Actor } from './support/actor.js';
-import { AS_HOSTILE, AS_NOBODY, requireProgram, requireRoot } from './support/requires.js';
+import {
+  AS_HOSTILE,
+  AS_NOBODY,
+  requireProgram,
+  requireRoot,
+  requireSecondUser,
+} from './support/requires.js';
 import { run, start } from './support/run.js';
 import { freshDirectory } from './support/scratch.js';
 
@@ -177,7 +183,7 @@ describe('in a directory such as /tmp', () => {
   test.for(cases)(
     'the owner of the lock file %s it: a newcomer acquires beside %s, whose signal aborts',
     async ([how, user], context) => {
-      requireRoot(context);
+      requireSecondUser(context);
       const { directory } = sticky();
       const owner = await Actor.start({ prefix: AS_HOSTILE });
       await owner.release(await owner.lock('bot', { directory }));
@@ -193,7 +199,7 @@ describe('in a directory such as /tmp', () => {
   );
 
   test('who holds a lock file that its owner renames holds the other name by now', async (context) => {
-    requireRoot(context);
+    requireSecondUser(context);
     const { directory } = sticky();
     const owner = await Actor.start({ prefix: AS_HOSTILE });
     await owner.release(await owner.lock('bot', { directory }));
@@ -357,7 +363,7 @@ describe('where the kernel can not tell, the path is looked at:', () => {
   }
 
   test("with all of the user's inotify instances in use", async (context: TestContext) => {
-    requireRoot(context);
+    requireSecondUser(context);
     requireProgram(context, 'python3');
     const hog = `
 import ctypes, os, sys
@@ -382,7 +388,7 @@ sys.stdin.readline()`;
   });
 
   test('with a directory on the way that the user may not read', async (context: TestContext) => {
-    requireRoot(context);
+    requireSecondUser(context);
     const { root, directory, path } = place();
     chownSync(directory, uid, uid);
     chmodSync(join(root, 'above'), 0o711);

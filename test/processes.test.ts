@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { inspect, lockPath, lockSync, tryLock } from '../dist/index.js';
 import { Actor } from './support/actor.js';
-import { AS_NOBODY, NOBODY, requireProgram, requireRoot } from './support/requires.js';
+import { AS_NOBODY, NOBODY, requireProgram, requireSecondUser } from './support/requires.js';
 import { run, start } from './support/run.js';
 import { freshDirectory, freshName } from './support/scratch.js';
 
@@ -176,8 +176,7 @@ describe('with flock(1) of util-linux', () => {
 
 describe('a second user', () => {
   test('and the first exclude each other, both ways', async (context) => {
-    requireRoot(context);
-    requireProgram(context, 'setpriv');
+    requireSecondUser(context);
     const name = freshName();
     const other = await Actor.start({ prefix: AS_NOBODY });
 
@@ -203,7 +202,7 @@ describe('a second user', () => {
   });
 
   test('who creates the file under a strict umask locks nobody out', async (context) => {
-    requireRoot(context);
+    requireSecondUser(context);
     const directory = freshDirectory();
     chmodSync(directory, 0o777);
     const strict = await Actor.start({ prefix: ['sh', '-c', 'umask 077; exec "$0" "$@"'] });
@@ -214,7 +213,7 @@ describe('a second user', () => {
   });
 
   test('who creates it under a strict umask locks nobody out, in the instant of creation either', async (context) => {
-    requireRoot(context);
+    requireSecondUser(context);
     requireProgram(context, 'strace');
     const directory = freshDirectory();
     chmodSync(directory, 0o777);
@@ -246,7 +245,7 @@ describe('a second user', () => {
   });
 
   test('may not read a file of their own making: LOCK_PERMISSION', async (context) => {
-    requireRoot(context);
+    requireSecondUser(context);
     const directory = freshDirectory();
     writeFileSync(join(directory, 'bot.lock'), '', { mode: 0o600 });
     const other = await Actor.start({ prefix: AS_NOBODY });

@@ -15,7 +15,7 @@ import { dirname, join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { checkRunning, inspect, lockPath, lockSync, SingleInstance } from '../dist/index.js';
 import { program } from './support/instance.js';
-import { AS_NOBODY, requireProgram, requireRoot } from './support/requires.js';
+import { AS_NOBODY, requireProgram, requireRoot, requireSecondUser } from './support/requires.js';
 import { run, start } from './support/run.js';
 import { freshDirectory } from './support/scratch.js';
 
@@ -329,7 +329,7 @@ describe('the first instance', () => {
   });
 
   test('of a user without a home does not listen, and says so', async (context) => {
-    requireRoot(context);
+    requireSecondUser(context);
     const directory = freshDirectory();
     chmodSync(directory, 0o777);
     const code = `new SingleInstance('bot', { ...options, logger, ${HEAR} });`;
@@ -339,7 +339,7 @@ describe('the first instance', () => {
   });
 
   test('goes on where its logger does not take that', async (context) => {
-    requireRoot(context);
+    requireSecondUser(context);
     const directory = freshDirectory();
     chmodSync(directory, 0o777);
     const code = `

@@ -11,6 +11,7 @@ import {
   requireProgram,
   requirePython,
   requireRoot,
+  requireSecondUser,
 } from './support/requires.js';
 import { CLI, type Running, run, start } from './support/run.js';
 import { freshDirectory } from './support/scratch.js';
@@ -163,7 +164,7 @@ describe('a process that was sent the descriptor of a lock', () => {
   );
 
   test('is not killed by a user who is not root, either', async (context) => {
-    requireRoot(context);
+    requireSecondUser(context);
     const directory = sticky();
     const { sender, receiver } = await sent(context, directory, { receiver: AS_NOBODY });
     await end(sender);

@@ -21,6 +21,7 @@ import {
   requireProgram,
   requirePython,
   requireRoot,
+  requireSecondUser,
   requireWholeTable,
 } from './support/requires.js';
 import { CLI, cli, type Running, run, start } from './support/run.js';
@@ -92,7 +93,7 @@ describe('a recycled PID', () => {
   }
 
   test('is not the holder, while a child of the dead one holds on', async (context) => {
-    requireRoot(context);
+    requireSecondUser(context);
     requireProgram(context, 'python3');
     requireWholeTable(context);
     const { directory } = here();
@@ -373,8 +374,8 @@ test('a record that another user forged is not believed', async (context) => {
 
 describe('another user', () => {
   test('is told what the system lets them know, and why not more', async (context) => {
-    requireRoot(context);
-    for (const program of ['setpriv', 'flock']) requireProgram(context, program);
+    requireSecondUser(context);
+    requireProgram(context, 'flock');
     const { directory } = here();
     const path = lockPath('bot', { directory });
     const holder = start('flock', ['-F', path, 'sh', '-c', 'echo on; read x'], PIPES);
@@ -388,8 +389,8 @@ describe('another user', () => {
   });
 
   test('from whom /proc hides processes is not told that it is free', async (context) => {
-    requireRoot(context);
-    for (const program of ['setpriv', 'unshare']) requireProgram(context, program);
+    requireSecondUser(context);
+    requireProgram(context, 'unshare');
     const { directory } = here();
     using _held = lockSync('bot', { directory });
     const script = 'mount -o remount,hidepid=2 /proc && exec "$@"';
@@ -429,10 +430,7 @@ print('zombie=%d' % pid, flush=True); sys.stdin.read()`;
   ] as const)(
     'whose threads live on is the holder, and can be killed by %s',
     async ([, as], context) => {
-      if (as.length > 0) {
-        requireRoot(context);
-        requireProgram(context, 'setpriv');
-      }
+      if (as.length > 0) requireSecondUser(context);
       const python = requirePython(context, 'ctypes', as);
       const { directory } = here();
       chmodSync(directory, 0o777);

@@ -17,7 +17,7 @@ import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { inspect, lock, lockPath, lockSync, tryLock, withLock } from '../../dist/index.js';
 import { Actor } from '../support/actor.js';
-import { AS_NOBODY, requireProgram, requireRoot } from '../support/requires.js';
+import { AS_NOBODY, requireProgram, requireSecondUser } from '../support/requires.js';
 import { run, start } from '../support/run.js';
 import { freshDirectory } from '../support/scratch.js';
 
@@ -204,7 +204,7 @@ describe('many at once', () => {
 
 describe('the file', () => {
   test('test_ro_folder', async (context) => {
-    requireRoot(context);
+    requireSecondUser(context);
     const other = await Actor.start({ prefix: AS_NOBODY });
     const failure = { code: 'LOCK_PERMISSION' };
     await expect(other.lockSync('a', here())).rejects.toMatchObject(failure);
@@ -212,7 +212,7 @@ describe('the file', () => {
 
   // flock(2) asks for no right to write: the file of another user is locked, without a record.
   test('test_ro_file, test_readonly_lock_file_with_mtime_zero_raises', async (context) => {
-    requireRoot(context);
+    requireSecondUser(context);
     const options = here();
     const path = lockPath('a', options);
     writeFileSync(path, 'as it was', { mode: 0o444 });

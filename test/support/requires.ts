@@ -2,6 +2,7 @@
 import { spawnSync } from 'node:child_process';
 import { readlinkSync } from 'node:fs';
 import type { TestContext } from 'vitest';
+import { CLI } from './run.js';
 
 export function requireProgram(context: TestContext, program: string): void {
   const found = spawnSync('sh', ['-c', `command -v ${program}`]).status === 0;
@@ -10,6 +11,16 @@ export function requireProgram(context: TestContext, program: string): void {
 
 export function requireRoot(context: TestContext): void {
   skipUnless(context, process.getuid?.() === 0, 'only root can act as a second user');
+}
+
+/** That a user who is not root can run this package: not so in a home that others may not enter. */
+export function requireSecondUser(context: TestContext): void {
+  requireRoot(context);
+  requireProgram(context, 'setpriv');
+  const mayRun = ['sh', '-c', 'test -x "$0" && test -r "$1"', process.execPath, CLI];
+  const [command = '', ...args] = [...AS_NOBODY, ...mayRun];
+  const reason = 'the second user may not enter the directory of this package, or that of Node.js';
+  skipUnless(context, spawnSync(command, args).status === 0, reason);
 }
 
 export function requireMounted(context: TestContext, mounted: boolean, type: string): void {
