@@ -11,8 +11,9 @@ const RUN = 'KERNEL_LOCK_TEST_RUN';
 export default function setup(): () => void {
   const run = randomBytes(6).toString('hex');
   process.env[RUN] = run;
+  process.umask(0o022); // of everything that the tests start, too: their second user may look
   process.env[ROOT] = mkdtempSync(join(tmpdir(), `kernel-lock-test-${run}-`));
-  chmodSync(process.env[ROOT], 0o755); // for the tests' second user
+  chmodSync(process.env[ROOT], 0o755);
   return () => {
     rmSync(process.env[ROOT] as string, { recursive: true, force: true });
     for (const file of readdirSync('/tmp')) {
