@@ -103,6 +103,15 @@ export function isAlive(pid: number): boolean {
   return lives(`/proc/${pid}`) || taskOf(pid) !== `/proc/${pid}`;
 }
 
+/**
+ * Whether it ends, or has ended: its memory has gone, and its files go next. Until its parent has looked,
+ * what /proc has of it is root's.
+ */
+export function isEnding(pid: number): boolean {
+  const status = read(`${taskOf(pid)}/status`);
+  return status !== undefined && parseStatus(status).memoryBytes === undefined;
+}
+
 function lives(task: string): boolean {
   const state = parseStat(read(`${task}/stat`) ?? '')?.state;
   return state !== undefined && state !== 'Z' && state !== 'X';

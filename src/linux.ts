@@ -14,7 +14,7 @@ import {
   soleOpener,
 } from './linux-descriptors.js';
 import { isShared, mountOfFile } from './linux-mounts.js';
-import { allPids, isAlive, startToken } from './linux-process.js';
+import { allPids, isAlive, isEnding, startToken } from './linux-process.js';
 import { readTable, readTableOverlapping } from './linux-table.js';
 import { native } from './native.js';
 import { deviceNumber, type LockLine, parseLocks } from './proc.js';
@@ -106,11 +106,12 @@ export class LockTable {
 
   /**
    * Who called flock for the locks on the file at `path` that the process has now, by the kernel's
-   * word; `undefined` where it does not tell this user.
+   * word; `undefined` where it does not tell this user. One that is ending has none.
    */
   callersOf(pid: number, path: string): number[] | undefined {
     const file = this.#keyOf(path);
-    return file === undefined ? [] : this.#lockedBy(pid, path, file);
+    if (file === undefined) return [];
+    return this.#lockedBy(pid, path, file) ?? (isEnding(pid) ? [] : undefined);
   }
 
   /**

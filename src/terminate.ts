@@ -252,11 +252,14 @@ function isHolder(
   path: string,
   incumbent: Incumbency,
 ): boolean | typeof NOT_ACQUIRED | undefined {
-  const callers = new LockTable().callersOf(pid, path)?.filter(incumbent);
+  const ask = () => new LockTable().callersOf(pid, path)?.filter(incumbent);
+  const callers = ask();
   if (callers !== undefined) {
     const isOne = (caller: number) =>
       caller === pid || isHeir(pid, caller, path, incumbent(caller));
-    return callers.some(isOne) || (callers.length > 0 && NOT_ACQUIRED);
+    if (callers.some(isOne)) return true;
+    // One that ended while it was looked at is nobody's heir.
+    return callers.length > 0 && ask()?.length !== 0 && NOT_ACQUIRED;
   }
   // Windows that does not tell who has the file open: the record alone names the process.
   if (native().holds !== undefined && native().trustsRecord !== true) return undefined;

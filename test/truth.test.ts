@@ -13,10 +13,12 @@ import {
   lockPath,
   lockSync,
 } from '../dist/index.js';
+import { LockTable } from '../src/linux.js';
 import { Actor } from './support/actor.js';
 import { startAs } from './support/known.js';
 import {
   AS_NOBODY,
+  NOBODY,
   requireMounted,
   requireProgram,
   requirePython,
@@ -421,6 +423,31 @@ print('zombie=%d' % pid, flush=True); sys.stdin.read()`;
     const parent = start(python, ['-c', code, lockPath('bot', { directory })], PIPES);
     await parent.says('zombie=');
     expect(inspect('bot', { directory })).toMatchObject({ held: false, holders: [] });
+  });
+
+  // A kill that finds one would refuse to signal who may not be looked into.
+  test('is told from a process that this user may not look into', async (context) => {
+    requireRoot(context);
+    const python = requirePython(context, 'os', AS_NOBODY);
+    const code = `import os, sys
+pid = os.fork()
+if pid == 0: os._exit(0)
+os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+print('zombie=%d' % pid, flush=True); sys.stdin.read()`;
+    const [command = '', ...prefix] = AS_NOBODY;
+    const parent = start(command, [...prefix, python, '-c', code], PIPES);
+    const zombie = Number(/zombie=(\d+)/.exec(await parent.says('zombie='))?.[1]);
+    const { directory } = here();
+    using held = lockSync('bot', { directory });
+    const asUser = (pid: number) => {
+      process.seteuid?.(NOBODY);
+      try {
+        return new LockTable().callersOf(pid, held.path);
+      } finally {
+        process.seteuid?.(0);
+      }
+    };
+    expect([zombie, 1].map(asUser)).toEqual([[], undefined]);
   });
 
   // Its own files are root's to look at; those of its threads are its user's.
