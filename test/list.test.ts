@@ -315,7 +315,7 @@ describe('list --watch into a pipe', () => {
     const view = start(process.execPath, [CLI, 'list', '--watch', ...at]);
     await view.says('No lock is held here.\n');
     const held = lockSync('bot', { directory });
-    await view.says(`bot   exclusive  ${process.pid}`);
+    await view.says(new RegExp(`^bot +exclusive +${process.pid} `, 'm'));
     view.child.stdout?.destroy();
     held.release();
     const { status, stdout, stderr } = await view.finished;
