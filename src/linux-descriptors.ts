@@ -1,8 +1,8 @@
 // The descriptors of a Linux process, and what the kernel says of them.
 
-import { readdirSync, readFileSync, readlinkSync, statSync } from 'node:fs';
+import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { basename } from 'node:path';
-import { startToken, taskOf } from './linux-process.js';
+import { startToken, target, taskOf } from './linux-process.js';
 
 /** A descriptor of a process, and what the kernel says of it. */
 export interface Descriptor {
@@ -34,9 +34,12 @@ export function descriptorsOf(pid: number): Descriptors | undefined {
   if (names === undefined) return undefined;
   const byName = new Map<string, string[]>();
   for (const fd of names) {
-    const target = basename(link(`${directory}/fd/${fd}`) ?? '');
-    const others = byName.get(target);
-    if (others === undefined) byName.set(target, [fd]);
+    const path = target(`${directory}/fd/${fd}`);
+    // Root without CAP_SYS_PTRACE, as in most containers, may list them, and not look where they lead.
+    if (path === null) return undefined;
+    const name = basename(path ?? '');
+    const others = byName.get(name);
+    if (others === undefined) byName.set(name, [fd]);
     else others.push(fd);
   }
   return { startToken: token, directory, byName };
@@ -101,13 +104,5 @@ function read(path: string): string {
     return readFileSync(path, 'utf8');
   } catch {
     return '';
-  }
-}
-
-function link(path: string): string | undefined {
-  try {
-    return readlinkSync(path);
-  } catch {
-    return undefined;
   }
 }

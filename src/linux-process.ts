@@ -164,8 +164,8 @@ function keptForASecond<T>(look: () => T): () => T {
   };
 }
 
-// Where a link of /proc leads; `null` where this user may not know.
-function target(path: string): string | null | undefined {
+/** Where a link of /proc leads; `null` where this user may not know. */
+export function target(path: string): string | null | undefined {
   try {
     return readlinkSync(path);
   } catch (error) {

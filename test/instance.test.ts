@@ -12,10 +12,10 @@ import {
   tryLock,
 } from '../dist/index.js';
 import { instance, program, signalHandlers } from './support/instance.js';
+import { requireRoot } from './support/requires.js';
 import { freshDirectory } from './support/scratch.js';
 
 const POLL = { timeout: 10_000, interval: 10 };
-const isRoot = process.getuid?.() === 0;
 const ISO_TIME = '\\d{4}-\\d\\d-\\d\\dT\\d\\d:\\d\\d:\\d\\d\\.\\d{3}Z';
 
 describe('a program that is the only instance', () => {
@@ -241,8 +241,8 @@ describe('a logger', () => {
     expect(signalHandlers()).toEqual(before);
   });
 
-  test('hears that the lock may be private to this process', async ({ skip }) => {
-    skip(!isRoot, 'needs root, to make a mount namespace');
+  test('hears that the lock may be private to this process', async (context) => {
+    requireRoot(context);
     const directory = freshDirectory();
     // What PrivateTmp= of systemd does to /tmp.
     const own = join(freshDirectory(), 'systemd-private-0123-bot.service-abc', 'tmp');

@@ -6,6 +6,7 @@ import {
   inspect,
   killRunning,
   type LockOptions,
+  type LockStatus,
   lockPath,
   lockSync,
 } from '../dist/index.js';
@@ -408,5 +409,21 @@ describe("another user's holder", () => {
     expect(await killRunning(name)).toBe(true);
     expect(await actor.ended).toBe('SIGTERM');
     expect(existsSync(lockPath(name))).toBe(true);
+  });
+
+  // As root is in most containers: it may list the descriptors of others, and not look where they lead.
+  test('is ended by root that has no CAP_SYS_PTRACE', async (context) => {
+    requireSecondUser(context);
+    const name = freshName();
+    const actor = await holder(name, { metadata: 'mine' }, AS_NOBODY);
+    const asRoot = (...args: string[]) =>
+      run('setpriv', ['--bounding-set', '-sys_ptrace', process.execPath, CLI, ...args]);
+    const { stdout } = await asRoot('list', '--json');
+    const found = JSON.parse(stdout).find((one: LockStatus) => one.name === name);
+    expect(found).toMatchObject({ holders: [{ pid: actor.pid, metadata: 'mine' }], unknown: [] });
+    const end = await asRoot('kill', name);
+    const text = `Application '${name}': stopped (PID ${actor.pid})\n`;
+    expect(end).toEqual({ status: 0, stdout: text, stderr: '' });
+    expect(await actor.ended).toBe('SIGTERM');
   });
 });

@@ -11,6 +11,7 @@ import {
   tryLock,
   withLock,
 } from '../../dist/postgres.js';
+import { requireProgram, requireRoot } from '../support/requires.js';
 import { freshName } from '../support/scratch.js';
 import { Actor } from './support/actor.js';
 import { Server } from './support/server.js';
@@ -340,7 +341,9 @@ describe('who holds it', () => {
     await settled();
   });
 
-  test('is not this process where it has the same pid on the same host', async () => {
+  test('is not this process where it has the same pid on the same host', async (context) => {
+    requireRoot(context);
+    requireProgram(context, 'unshare');
     const name = freshName();
     const alone = ['unshare', '--pid', '--fork', '--kill-child'];
     const [one, two] = [

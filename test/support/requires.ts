@@ -1,6 +1,6 @@
 // What a case needs of the machine. A case that can't be run says so, with the reason.
 import { spawnSync } from 'node:child_process';
-import { readlinkSync } from 'node:fs';
+import { readFileSync, readlinkSync } from 'node:fs';
 import type { TestContext } from 'vitest';
 import { CLI } from './run.js';
 
@@ -9,8 +9,14 @@ export function requireProgram(context: TestContext, program: string): void {
   skipUnless(context, found, `${program} is not installed`);
 }
 
+/** Root that may act as a second user, make namespaces, and look into everybody's processes. */
 export function requireRoot(context: TestContext): void {
   skipUnless(context, process.getuid?.() === 0, 'only root can act as a second user');
+  const set = /^CapEff:\t(\w+)$/m.exec(readFileSync('/proc/self/status', 'utf8'))?.[1];
+  const [CAP_SYS_PTRACE, CAP_SYS_ADMIN] = [19n, 21n];
+  const has = (one: bigint) => ((BigInt(`0x${set}`) >> one) & 1n) === 1n;
+  const reason = 'root has no CAP_SYS_ADMIN or no CAP_SYS_PTRACE, as in most containers';
+  skipUnless(context, has(CAP_SYS_ADMIN) && has(CAP_SYS_PTRACE), reason);
 }
 
 /** That a user who is not root can run this package: not so in a home that others may not enter. */
