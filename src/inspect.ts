@@ -197,7 +197,8 @@ const CLAIMED =
 const ENDED = 'The process that acquired it has ended; who holds on to it could not be found';
 const UNCERTAIN =
   'Who holds it is not certain: the owner record contradicts the kernel, but another user could have forged it; this user may not look into the process';
-const HIDDEN = "Another user's process: the system tells only that user and root all of it";
+const HIDDEN =
+  "Another user's process: the system tells all of it only to that user, and to root with CAP_SYS_PTRACE";
 const NO_RECORD =
   'Since when it is held is not known: no owner record of its holder is in the lock file, or another reader replaced it';
 const CLOCK_SET =

@@ -89,11 +89,12 @@ const GONE: ProcessFacts = {
 };
 
 /**
- * The directory in /proc of a zombie, or rather of a thread of it that lives on: a program whose
+ * The directory in /proc of a process; of a zombie, that of a thread that lives on: a program whose
  * first thread has ended is one, and still has its files.
  */
 export function taskOf(pid: number): string {
   const process = `/proc/${pid}`;
+  if (lives(process)) return process;
   const alive = entries(`${process}/task`).find((tid) => lives(`${process}/task/${tid}`));
   return alive === undefined ? process : `${process}/task/${alive}`;
 }
@@ -104,12 +105,14 @@ export function isAlive(pid: number): boolean {
 }
 
 /**
- * Whether it ends, or has ended: its memory has gone, and its files go next. Until its parent has looked,
- * what /proc has of it is root's.
+ * Whether it ends, or has ended, with all its threads: its memory has gone, and its files go next. From
+ * then on its descriptors are root's to look at.
  */
 export function isEnding(pid: number): boolean {
-  const status = read(`${taskOf(pid)}/status`);
-  return status !== undefined && parseStatus(status).memoryBytes === undefined;
+  const tasks = entries(`/proc/${pid}/task`);
+  const hasMemory = (tid: string) =>
+    parseStatus(read(`/proc/${pid}/task/${tid}/status`) ?? '').memoryBytes !== undefined;
+  return tasks.length > 0 && !tasks.some(hasMemory);
 }
 
 function lives(task: string): boolean {

@@ -184,6 +184,9 @@ export function stillRunning(
       if (error.code === 'ERROR_NOT_SUPPORTED') {
         return [`PID ${pid} ${WINDOWS_CAN_NOT_ASK}; ${option} ends it`];
       }
+      if (error.syscall === 'opendir') {
+        return [`PID ${pid} (${printable(user)}) ${MAY_NOT_BE_LOOKED_INTO}`];
+      }
       return [`PID ${pid} could not be signalled: ${error.message}`];
     }),
     ...asked.flatMap((holder) => whyDeaf(holder, force) ?? []),
@@ -206,6 +209,8 @@ const TAKES_TURNS =
   'had let go of it each time it was to be signalled, and has acquired it again: try once more';
 const HAS_IT_FROM_A_STRANGER =
   'holds a descriptor of the lock that it did not acquire, and was left alone: end it by hand';
+const MAY_NOT_BE_LOOKED_INTO =
+  'may not be looked into by this user, and was left alone: end it by hand';
 const WINDOWS_CAN_NOT_ASK =
   'could not be asked: Windows has no signal for that, only Ctrl-C to a process that shares this console with nobody else';
 const FIRST_PROCESS = 1;

@@ -229,7 +229,7 @@ function signalHolder(
     const confirmed = isHolder(pid, name, path, incumbent);
     if (confirmed === false) return GONE;
     if (confirmed === NOT_ACQUIRED) return notAcquired();
-    // Who may not be looked into may not be signalled either, as a rule.
+    // Who may not be looked into may not be signalled either, but by root without CAP_SYS_PTRACE.
     const number = confirmed ? signal : PROBE;
     const refused =
       typeof pinned === 'number'

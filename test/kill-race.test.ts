@@ -1,8 +1,10 @@
 // The holder dies, and its pid is given to somebody else, while a killer stands between two system
 // calls. A PID namespace of the test's own lets it say which pid comes next.
+import type { StdioOptions } from 'node:child_process';
 import { describe, expect, type TestContext, test } from 'vitest';
+import { lockPath } from '../dist/index.js';
 import { Actor } from './support/actor.js';
-import { requireProgram, requireRoot } from './support/requires.js';
+import { requireProgram, requirePython, requireRoot } from './support/requires.js';
 import { CLI, isAlive, REPOSITORY, run, start } from './support/run.js';
 import { freshDirectory } from './support/scratch.js';
 
@@ -81,6 +83,27 @@ describe('a holder that takes turns has let go at the last look, and holds again
     });
     expect(isAlive(actor.pid)).toBe(true);
   });
+});
+
+test('who holds on after the holder ends as it is looked at: nothing is left to refuse', async (context) => {
+  const python = requirePython(context, 'fcntl');
+  const directory = freshDirectory();
+  // The child acquires; its parent, which the test reaps, holds on.
+  const code = `import fcntl, os, signal, sys
+f = open(sys.argv[1], 'a+')
+child = os.fork()
+if child == 0:
+    fcntl.flock(f, fcntl.LOCK_EX); print('on', flush=True); signal.pause()
+os.waitpid(child, 0); signal.pause()`;
+  const heir = start(python, ['-c', code, lockPath('bot', { directory })]);
+  await heir.says('on\n');
+  const stdio: StdioOptions = ['pipe', 'pipe', 'pipe'];
+  const killer = start(process.execPath, [KILLER, 'isHeir', directory], { stdio });
+  await killer.says('paused\n');
+  heir.child.kill('SIGKILL');
+  await heir.finished;
+  killer.child.stdin?.end('.');
+  expect((await killer.finished).stdout).toBe('paused\ntrue\n');
 });
 
 // As after nsenter --pid, or unshare --pid without --mount-proc: what /proc calls by the holder's pid is

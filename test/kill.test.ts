@@ -1,5 +1,5 @@
 // Ending the holder: that one, that very process, and nobody else.
-import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import {
   checkRunning,
@@ -13,7 +13,7 @@ import {
 import { startToken } from '../src/linux.js';
 import { Actor } from './support/actor.js';
 import { reap } from './support/known.js';
-import { AS_NOBODY, requireSecondUser } from './support/requires.js';
+import { AS_NOBODY, requireProgram, requireSecondUser } from './support/requires.js';
 import { CLI, isAlive, run, start } from './support/run.js';
 import { freshDirectory, freshName } from './support/scratch.js';
 
@@ -412,12 +412,13 @@ describe("another user's holder", () => {
   });
 
   // As root is in most containers: it may list the descriptors of others, and not look where they lead.
+  const asRoot = (...args: string[]) =>
+    run('setpriv', ['--bounding-set', '-sys_ptrace', process.execPath, CLI, ...args]);
+
   test('is ended by root that has no CAP_SYS_PTRACE', async (context) => {
     requireSecondUser(context);
     const name = freshName();
     const actor = await holder(name, { metadata: 'mine' }, AS_NOBODY);
-    const asRoot = (...args: string[]) =>
-      run('setpriv', ['--bounding-set', '-sys_ptrace', process.execPath, CLI, ...args]);
     const { stdout } = await asRoot('list', '--json');
     const found = JSON.parse(stdout).find((one: LockStatus) => one.name === name);
     expect(found).toMatchObject({ holders: [{ pid: actor.pid, metadata: 'mine' }], unknown: [] });
@@ -425,5 +426,23 @@ describe("another user's holder", () => {
     const text = `Application '${name}': stopped (PID ${actor.pid})\n`;
     expect(end).toEqual({ status: 0, stdout: text, stderr: '' });
     expect(await actor.ended).toBe('SIGTERM');
+  });
+
+  test('that has no record is left alone by it, which says so', async (context) => {
+    requireSecondUser(context);
+    requireProgram(context, 'flock');
+    const directory = freshDirectory();
+    chmodSync(directory, 0o777);
+    const path = lockPath('bot', { directory });
+    const words = [...AS_NOBODY, 'flock', '-F', path, 'sh', '-c', 'echo on; exec sleep 60'];
+    const flock = start(words[0] as string, words.slice(1));
+    await flock.says('on\n');
+    const text = `PID ${flock.pid} (nobody) may not be looked into by this user, and was left alone: end it by hand`;
+    expect(await asRoot('kill', 'bot', '--directory', directory)).toEqual({
+      status: 3,
+      stdout: '',
+      stderr: `Application 'bot': still running; ${text}\n`,
+    });
+    expect(isAlive(flock.pid)).toBe(true);
   });
 });

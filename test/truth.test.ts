@@ -428,6 +428,7 @@ print('zombie=%d' % pid, flush=True); sys.stdin.read()`;
   // A kill that finds one would refuse to signal who may not be looked into.
   test('is told from a process that this user may not look into', async (context) => {
     requireRoot(context);
+    requireProgram(context, 'setpriv');
     const python = requirePython(context, 'os', AS_NOBODY);
     const code = `import os, sys
 pid = os.fork()

@@ -11,7 +11,11 @@ export function requireProgram(context: TestContext, program: string): void {
 
 /** Root that may act as a second user, make namespaces, and look into everybody's processes. */
 export function requireRoot(context: TestContext): void {
-  skipUnless(context, process.getuid?.() === 0, 'only root can act as a second user');
+  skipUnless(
+    context,
+    process.getuid?.() === 0,
+    'only root can act as a second user, or make namespaces',
+  );
   const set = /^CapEff:\t(\w+)$/m.exec(readFileSync('/proc/self/status', 'utf8'))?.[1];
   const [CAP_SYS_PTRACE, CAP_SYS_ADMIN] = [19n, 21n];
   const has = (one: bigint) => ((BigInt(`0x${set}`) >> one) & 1n) === 1n;
