@@ -34,8 +34,11 @@ const IS_INIT = process.pid === 1;
  * is told in the same turn.
  */
 const TOGETHER = 100;
-/** To the end of a shutdown: Deno tells what it has caught any number of turns later. */
-const LISTENS_ON = IS_INIT || process.versions.deno !== undefined;
+/**
+ * To the end of a shutdown, where signals can be let through: another thread may have caught one before,
+ * and tell it late. (On Windows a listener keeps Ctrl+C from ending a process that is blocked.)
+ */
+const LISTENS_ON = process.platform !== 'win32';
 /** How often it began to listen. */
 let beginnings = 0;
 
@@ -150,7 +153,7 @@ function onSignal(signal: ShutdownSignal): void {
   const others = othersOn(signal).length > 0;
   togetherUntil = others ? performance.now() + TOGETHER : Number.POSITIVE_INFINITY;
   listen('SIGHUP');
-  // Without a listener they end the process, even one that is blocked.
+  // From now on they end the process, even one that is blocked.
   for (const next of URGENT) leave(next, () => LISTENS_ON || !isAlone(next));
   const begin = () => {
     const told = ending ?? signal;
@@ -160,6 +163,7 @@ function onSignal(signal: ShutdownSignal): void {
   };
   afterPoll(() => {
     togetherUntil = 0;
+    for (const next of URGENT) letThrough(next); // where another one listened until now
   });
   // A listener of the program's own may end it: not before the work has begun.
   if (others) begin();

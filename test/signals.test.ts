@@ -589,6 +589,25 @@ describe('SIGHUP', () => {
     expect(status).toBe('SIGHUP');
   });
 
+  // Another thread has caught it meanwhile, and libuv tells it so.
+  test('is the first one, and SIGTERM that came with it is told late: it is what ends it', async () => {
+    const onShutdown = `async () => {
+      await new Promise((resolve) => setTimeout(resolve, 20));
+      process.emit('SIGTERM', 'SIGTERM');
+      await line();
+      say('stopped');
+    }`;
+    const code = `new SingleInstance('bot', { ...options, onShutdown: ${onShutdown} });`;
+    const { child, finished } = await instance(freshDirectory(), code);
+    child.kill('SIGHUP');
+    child.stdin?.write('\n');
+    const { status, stdout } = await finished;
+    expect({ status, stdout }).toEqual({
+      status: 'SIGTERM',
+      stdout: expect.stringMatching(/stopped\n$/),
+    });
+  });
+
   test('is left to a program that listened for it before', async () => {
     const directory = freshDirectory();
     const code = `
