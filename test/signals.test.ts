@@ -608,6 +608,26 @@ describe('SIGHUP', () => {
     });
   });
 
+  test('as the second one ends a blocked onShutdown, where another listened for the first only', async () => {
+    const onShutdown = `async () => {
+      for (let turn = 0; turn < 5; turn++) await new Promise((resolve) => setImmediate(resolve));
+      say('blocks');
+      for (const end = performance.now() + 20_000; performance.now() < end; );
+      say('stopped');
+    }`;
+    const code = `new SingleInstance('bot', { ...options, onShutdown: ${onShutdown} });
+      process.once('SIGTERM', () => {});`;
+    const { child, finished, says } = await instance(freshDirectory(), code);
+    child.kill('SIGTERM');
+    await says('blocks');
+    child.kill('SIGTERM');
+    const { status, stdout } = await finished;
+    expect({ status, stdout }).toEqual({
+      status: 'SIGTERM',
+      stdout: expect.not.stringContaining('stopped'),
+    });
+  });
+
   test('is left to a program that listened for it before', async () => {
     const directory = freshDirectory();
     const code = `
